@@ -1,0 +1,46 @@
+"""How a contract's worth moves: Greeks, each with its standard error and independent methods beside it."""
+
+from typing import TYPE_CHECKING
+
+from pricers.lazy import lazy
+from pricers.version import __version__
+
+if TYPE_CHECKING:
+    from greeks.comparison import crosscheck
+    from greeks.estimators.exact import Exact
+    from greeks.estimators.finite_difference import FiniteDifference
+    from greeks.estimators.likelihood_ratio import LikelihoodRatio
+    from greeks.estimators.pathwise import Pathwise
+    from greeks.sensitivity import Sensitivities, sensitivities
+    from pricers.errors import InvalidInput, NotApplicable
+    from pricers.estimate import Estimate
+
+__all__ = [
+    "Estimate",
+    "Exact",
+    "FiniteDifference",
+    "InvalidInput",
+    "LikelihoodRatio",
+    "NotApplicable",
+    "Pathwise",
+    "Sensitivities",
+    "__version__",
+    "crosscheck",
+    "sensitivities",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "Estimate": "pricers.estimate",
+        "Exact": "greeks.estimators.exact",
+        "FiniteDifference": "greeks.estimators.finite_difference",
+        "InvalidInput": "pricers.errors",
+        "LikelihoodRatio": "greeks.estimators.likelihood_ratio",
+        "NotApplicable": "pricers.errors",
+        "Pathwise": "greeks.estimators.pathwise",
+        "Sensitivities": "greeks.sensitivity",
+        "crosscheck": "greeks.comparison",
+        "sensitivities": "greeks.sensitivity",
+    },
+)

@@ -1,0 +1,102 @@
+"""What every estimator can do."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.draws import Block, Observation
+from pricers.market import Market
+from pricers.models.model import Model
+from pricers.paths import Paths
+from pricers.plan import Plan
+
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "present_value"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_OF_MARKET = ("spot", "rate", "dividend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A world to simulate: model, market, and a factor on all times."""
+
+    model: Model
+    market: Market
+    stretch: float = 1.0
+
+    def bumped(self, parameter: str, by: float) -> Scene:
+        """This scene with one parameter moved by ``by`` (``time``: all times multiplied by 1 + ``by``)."""
+        if parameter == "time":
+            return replace(self, stretch=self.stretch * (1.0 + by))
+        if parameter in _OF_MARKET:
+            return replace(self, market=self.market.bumped(parameter, by))
+        return replace(self, model=self.model.bumped(parameter, by))
+
+    def paths(self, block: Block, observed: Observation) -> Paths:
+        """The scene's paths of one block, shared with whoever asks for the same."""
+        return block.recent((self, observed.key), lambda: self.model.paths(block, observed, self.market, self.stretch))
+
+
+def present_value(contract: Contract, paths: Paths) -> FloatArray:
+    """Discounted payoff of each path, [lane]."""
+    return math.exp(paths.log_discount) * contract.payoff(paths)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How one Greek of one contract is sampled.
+
+    Attributes
+    ----------
+    scenes : tuple of Scene
+        What to simulate, on the same normals.
+    samples : callable
+        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then rows of known mean zero
+        (as many as the estimator's `PathEstimator.controls`, or none) for its variance to be reduced by.
+    note : str
+        What a reader should know about the number besides its error.
+    truncation : float
+        Order of magnitude of the bias, as a share of the Greek.
+    """
+
+    scenes: tuple[Scene, ...]
+    samples: Callable[[tuple[Paths, ...]], tuple[FloatArray, ...]]
+    note: str = ""
+    truncation: float = 0.0
+
+
+class Estimator(ABC):
+    """A way to a Greek. Frozen; its name says the method."""
+
+    name: ClassVar[str]
+    unbiased: ClassVar[bool] = True
+    """Whether the estimate's mean is the Greek, so that other methods may be held against it."""
+
+
+class PathEstimator(Estimator):
+    """An estimator that gives one number per path, whose mean is the Greek.
+
+    It never averages: standard errors, controls and paired comparisons are made once, for all of them.
+    """
+
+    controls: ClassVar[int] = 0
+
+    @abstractmethod
+    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+        """How to sample ``greek``.
+
+        Raises
+        ------
+        NotApplicable
+            Where this method would be wrong or cannot answer; the text names one that can.
+        """

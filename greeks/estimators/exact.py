@@ -1,0 +1,36 @@
+"""Closed and semi-closed forms, as an estimator without error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from greeks.estimators.estimator import Estimator, Scene
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.errors import NotApplicable
+from pricers.exact import exact_greeks
+
+__all__ = ["Exact"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exact(Estimator):
+    """The formula for this contract under this model, where there is one; see `pricers.exact`."""
+
+    name: ClassVar[str] = "exact"
+
+    def value(self, greek: Greek, contract: Contract, scene: Scene) -> float:
+        """The Greek.
+
+        Raises
+        ------
+        NotApplicable
+            Where no formula is known; the text names a method that can answer.
+        """
+        values = exact_greeks(contract, scene.model, scene.market)
+        if greek.name not in values:
+            raise NotApplicable(
+                f"the exact {contract.family} under {scene.model.kind} has no {greek.name}; use LikelihoodRatio()"
+            )
+        return values[greek.name]

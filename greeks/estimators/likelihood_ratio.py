@@ -1,0 +1,51 @@
+"""The likelihood-ratio (score-function) estimator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.errors import NotApplicable
+from pricers.paths import Paths
+from pricers.plan import Plan
+
+__all__ = ["LikelihoodRatio"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LikelihoodRatio(PathEstimator):
+    r"""Payoff times score: :math:`\partial_p E[D f] = E[D f\,(\partial_p \ln p + \partial_p \ln D)]`, for any payoff.
+
+    The score is that of the contract's own dates; itself of mean zero, it serves as a control, with the coefficient fitted on the
+    same paths. Second derivatives take the second-order score. The variance of delta grows like the inverse of the first
+    interval, that of vega like the number of dates: short first intervals and many dates call for another method beside it.
+
+    Sources: Broadie and Glasserman (1996), Management Science 42, section 3; Glasserman (2004), section 7.3.
+    """
+
+    name: ClassVar[str] = "likelihood_ratio"
+    controls: ClassVar[int] = 1
+
+    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+        """See `PathEstimator.recipe`; second derivatives by rate or time are refused (the discount factor moves too)."""
+        if len(greek.parameters) > 1 and not {"rate", "time"}.isdisjoint(greek.parameters):
+            raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")
+
+        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
+            (path,) = paths
+            value = present_value(contract, path)
+            if not greek.parameters:
+                return (value,)
+            score = path.score(*greek.parameters)
+            slope = path.log_discount_slope(greek.parameters[0])
+            return greek.sign * value * (score + slope), score
+
+        return Recipe(scenes=(scene,), samples=samples)

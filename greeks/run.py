@@ -1,0 +1,218 @@
+"""From jobs to answers: what to sample for each contract, and what its moments say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
+from greeks.estimators.exact import Exact
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.draws import Block, Observation
+from pricers.errors import NotApplicable
+from pricers.estimate import Estimate, Moments, controlled
+from pricers.plan import Plan
+from pricers.simulation import Sampler, simulate
+
+__all__ = ["Answer", "Job", "answer"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One contract to be differentiated, each Greek by each estimator, on the same paths.
+
+    Attributes
+    ----------
+    contract : Contract
+    scene : Scene
+    greeks : tuple of Greek
+    estimators : tuple of Estimator
+    stream : str
+        Name that random numbers are keyed by.
+    lattice : tuple of float, optional
+        Times at which random numbers are drawn; by default what the model needs for this contract.
+    """
+
+    contract: Contract
+    scene: Scene
+    greeks: tuple[Greek, ...]
+    estimators: tuple[Estimator, ...]
+    stream: str = ""
+    lattice: tuple[float, ...] | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Answer:
+    """What a run says about one job.
+
+    Attributes
+    ----------
+    estimates : dict
+        By (greek name, estimator name).
+    refusals : dict
+        Why an estimator does not answer, by the same key.
+    """
+
+    estimates: dict[tuple[str, str], Estimate] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], NotApplicable] = field(default_factory=dict)
+    _weights: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
+    _moments: dict[str, Moments] = field(default_factory=dict)
+
+    def difference(self, greek: str, one: str, other: str) -> tuple[float, float]:
+        """Estimate ``one`` less estimate ``other``, and the standard error of that difference on their common paths."""
+        gap = self.estimates[greek, one].value - self.estimates[greek, other].value
+        sampled = [sign * self._weights[greek, name] for sign, name in ((1, one), (-1, other)) if (greek, name) in self._weights]
+        if not sampled:
+            return gap, 0.0
+        return gap, self._moments[greek].stderr(np.sum(sampled, axis=0))
+
+    def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
+        """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""
+        if (greek, estimator) not in self._weights:
+            return np.empty(0), np.empty(0)
+        moments = self._moments[greek]
+        return moments.batches(self._weights[greek, estimator]), moments.batch_counts
+
+
+class _GreekSampler(Sampler):
+    """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
+
+    def __init__(self, job: Job, plan: Plan):
+        lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
+        self.stream, self.lattice = job.stream, lattice
+        self.observed = Observation(job.contract.times, lattice)
+        self.refusals: dict[tuple[str, str], NotApplicable] = {}
+        self.recipes: dict[tuple[str, str], Recipe] = {}
+        self.rows: dict[str, tuple[int, int]] = {}
+        self.greeks = tuple(greek.name for greek in job.greeks)
+        width = 0
+        for estimator in job.estimators:
+            if not isinstance(estimator, PathEstimator):
+                continue
+            for greek in job.greeks:
+                try:
+                    recipe = estimator.recipe(greek, job.contract, job.scene, plan)
+                except NotApplicable as refusal:
+                    self.refusals[greek.name, estimator.name] = refusal
+                else:
+                    self.recipes[greek.name, estimator.name] = recipe
+                    if estimator.name not in self.rows:
+                        self.rows[estimator.name] = (width, estimator.controls)
+                        width += 1 + estimator.controls
+        self.shape = (len(job.greeks), width)
+
+    def sample(self, block: Block, out: FloatArray) -> None:
+        out[...] = 0.0
+        for (greek, estimator), recipe in self.recipes.items():
+            paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
+            group, (row, _) = self.greeks.index(greek), self.rows[estimator]
+            for offset, numbers in enumerate(recipe.samples(paths)):
+                out[group, row + offset] = numbers
+
+
+def answer(
+    jobs: Sequence[Job],
+    plan: Plan,
+    *,
+    threads: int | None = None,
+    keep_going: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Answer | Exception]:
+    """Every Greek of every job by each of its estimators, on shared paths.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    plan : Plan
+    threads, keep_going, progress
+        See `pricers.simulation.simulate`.
+
+    Returns
+    -------
+    list
+        An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
+    """
+    samplers = [_GreekSampler(job, plan) for job in jobs]
+    sampled = [p for p, sampler in enumerate(samplers) if sampler.recipes]
+    moments = dict(
+        zip(
+            sampled,
+            simulate([samplers[p] for p in sampled], plan, threads=threads, keep_going=keep_going, progress=progress),
+            strict=True,
+        )
+    )
+    answers: list[Answer | Exception] = []
+    for position, (job, sampler) in enumerate(zip(jobs, samplers, strict=True)):
+        found = moments.get(position, [])
+        if isinstance(found, Exception):
+            answers.append(found)
+            continue
+        try:
+            answers.append(_answer(job, sampler, found, plan))
+        except Exception as error:
+            if not keep_going:
+                raise
+            answers.append(error)
+    return answers
+
+
+def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan) -> Answer:
+    result = Answer(refusals=dict(sampler.refusals))
+    by_name = dict(zip(sampler.greeks, moments, strict=False))
+    result._moments.update(by_name)
+    for greek in job.greeks:
+        for estimator in job.estimators:
+            key = greek.name, estimator.name
+            if isinstance(estimator, Exact):
+                try:
+                    value = estimator.value(greek, job.contract, job.scene)
+                except NotApplicable as refusal:
+                    result.refusals[key] = refusal
+                else:
+                    result.estimates[key] = _estimate(greek, estimator, value)
+            elif key in sampler.recipes:
+                row, controls = sampler.rows[estimator.name]
+                group = by_name[greek.name]
+                used = tuple(range(row + 1, row + 1 + controls)) if greek.parameters else ()
+                weights = controlled(group, row, used)
+                result._weights[key] = weights
+                recipe = sampler.recipes[key]
+                value = group.value(weights)
+                result.estimates[key] = _estimate(
+                    greek,
+                    estimator,
+                    value,
+                    stderr=group.stderr(weights, len(used)),
+                    paths=plan.paths,
+                    note=recipe.note,
+                    truncation=recipe.truncation * abs(value),
+                )
+    return result
+
+
+def _estimate(
+    greek: Greek,
+    estimator: Estimator,
+    value: float,
+    *,
+    stderr: float = 0.0,
+    paths: int = 0,
+    note: str = "",
+    truncation: float = 0.0,
+) -> Estimate:
+    return Estimate(
+        greek=greek.name,
+        value=value,
+        stderr=stderr,
+        paths=paths,
+        unit=greek.unit,
+        estimator=estimator.name,
+        note=note,
+        truncation=truncation,
+    )

@@ -1,0 +1,63 @@
+"""What a contract is worth: markets, models, contracts, simulation and closed forms."""
+
+from typing import TYPE_CHECKING
+
+from pricers.lazy import lazy
+from pricers.version import __version__
+
+if TYPE_CHECKING:
+    from pricers.contracts.asian import Asian
+    from pricers.contracts.barrier import Barrier
+    from pricers.contracts.digital import Digital
+    from pricers.contracts.european import European
+    from pricers.contracts.path_function import PathFunction
+    from pricers.errors import InvalidInput, NotApplicable
+    from pricers.estimate import Estimate
+    from pricers.exact.registry import exact_greeks
+    from pricers.market import ImpliedVolSurface, Market, ZeroCurve
+    from pricers.models.gbm import GBM
+    from pricers.plan import Plan
+    from pricers.pricing import price
+    from pricers.dates import schedule
+
+__all__ = [
+    "GBM",
+    "Asian",
+    "Barrier",
+    "Digital",
+    "Estimate",
+    "European",
+    "ImpliedVolSurface",
+    "InvalidInput",
+    "Market",
+    "NotApplicable",
+    "PathFunction",
+    "Plan",
+    "ZeroCurve",
+    "__version__",
+    "exact_greeks",
+    "price",
+    "schedule",
+]
+
+__getattr__ = lazy(
+    __name__,
+    {
+        "Asian": "pricers.contracts.asian",
+        "Barrier": "pricers.contracts.barrier",
+        "Digital": "pricers.contracts.digital",
+        "Estimate": "pricers.estimate",
+        "European": "pricers.contracts.european",
+        "GBM": "pricers.models.gbm",
+        "ImpliedVolSurface": "pricers.market",
+        "InvalidInput": "pricers.errors",
+        "Market": "pricers.market",
+        "NotApplicable": "pricers.errors",
+        "PathFunction": "pricers.contracts.path_function",
+        "Plan": "pricers.plan",
+        "ZeroCurve": "pricers.market",
+        "exact_greeks": "pricers.exact.registry",
+        "price": "pricers.pricing",
+        "schedule": "pricers.dates",
+    },
+)

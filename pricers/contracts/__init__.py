@@ -1,0 +1,1 @@
+"""Contract families, one a file."""

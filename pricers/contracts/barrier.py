@@ -1,0 +1,100 @@
+"""Discretely monitored single-barrier options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
+from pricers.paths import Paths
+
+__all__ = ["Barrier"]
+
+FloatArray = npt.NDArray[np.float64]
+
+KINDS = ("down-and-out", "down-and-in", "up-and-out", "up-and-in")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Barrier(Contract):
+    r"""A call or put that dies ("out") or comes alive ("in") when the spot, on a monitoring date, stands at or beyond a barrier.
+
+    Every monitoring date counts, the last included; the option pays at the last one. Where it is dead at the end (an "out"
+    that touched, an "in" that did not), the rebate is paid instead, also at the last date.
+
+    Attributes
+    ----------
+    option : {"call", "put"}
+    strike, barrier : float
+        In units of spot, positive.
+    kind : {"down-and-out", "down-and-in", "up-and-out", "up-and-in"}
+        "down" touches at :math:`S \le H`, "up" at :math:`S \ge H`.
+    monitoring : tuple of float
+        Dates still to come, years from the valuation, increasing.
+    rebate : float
+        Not negative.
+    touched : bool
+        Whether the barrier was touched on a date already past.
+    """
+
+    family: ClassVar[str] = "barrier"
+    option: str
+    strike: float
+    barrier: float
+    kind: str
+    monitoring: tuple[float, ...] = dates()
+    rebate: float = 0.0
+    touched: bool = False
+
+    def __post_init__(self) -> None:
+        one_of("option", self.option, OPTIONS)
+        one_of("kind", self.kind, KINDS)
+        for name in ("strike", "barrier"):
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+        object.__setattr__(self, "rebate", negative_not("rebate", self.rebate))
+        object.__setattr__(self, "monitoring", increasing("monitoring", self.monitoring))
+        if not isinstance(self.touched, (bool, np.bool_)):
+            raise InvalidInput("touched", self.touched, "must be True or False")
+
+    @property
+    def times(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The monitoring dates still to come."""
+        return self.monitoring
+
+    @property
+    def down(self) -> bool:
+        """Whether the barrier is touched from above."""
+        return self.kind.startswith("down")
+
+    @property
+    def out(self) -> bool:
+        """Whether a touch kills the option (it brings an "in" to life)."""
+        return self.kind.endswith("out")
+
+    @property
+    def jumps(self) -> bool:
+        """At the barrier, unless it was touched already."""
+        return not self.touched
+
+    def alive(self, paths: Paths) -> npt.NDArray[np.bool_]:
+        """Whether the option pays, rather than the rebate, [lane]."""
+        if self.touched:
+            return np.full(paths.spot.shape[1], not self.out)
+        hit = paths.minimum <= self.barrier if self.down else paths.maximum >= self.barrier
+        return hit != self.out
+
+    def payoff(self, paths: Paths) -> FloatArray:
+        """See `Contract.payoff`."""
+        alive = self.alive(paths)
+        return np.where(alive, exercise(self.option, paths.last, self.strike), self.rebate)
+
+    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+        """See `Contract.derivative`; a barrier that was touched already leaves a European, or the rebate."""
+        if self.jumps:
+            return Contract.derivative(self, paths, tangent)
+        last, sign = paths.last, 1.0 if self.option == "call" else -1.0
+        return (not self.out) * sign * (sign * (last - self.strike) > 0.0) * last * tangent[-1]

@@ -1,0 +1,58 @@
+"""What every contract can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import field
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.errors import NotApplicable
+from pricers.paths import Paths
+
+__all__ = ["OPTIONS", "Contract", "dates", "exercise"]
+
+FloatArray = npt.NDArray[np.float64]
+
+OPTIONS = ("call", "put")
+
+
+def dates(**kwargs: Any) -> Any:
+    """A dataclass field that holds a date or dates in years: from a table, calendar dates are read into it."""
+    return field(metadata={"dates": True}, **kwargs)
+
+
+def exercise(option: str, value: FloatArray, strike: float) -> FloatArray:
+    """Exercise value of a call or put struck at ``strike`` on ``value``, any shape."""
+    return np.maximum(value - strike if option == "call" else strike - value, 0.0)
+
+
+class Contract(ABC):
+    """Terms only: no model, no market, no paths. It pays once, at the last of its dates."""
+
+    family: ClassVar[str]
+    """The name of the contract's family in a table of trades."""
+
+    times: tuple[float, ...]
+    """The dates the payoff looks at, years from the valuation, positive and increasing; a property or a field."""
+
+    @property
+    @abstractmethod
+    def jumps(self) -> bool:
+        """Whether the payoff jumps somewhere as the spots move (then it has no pathwise derivative)."""
+
+    @abstractmethod
+    def payoff(self, paths: Paths) -> FloatArray:
+        """What is paid at the last date, undiscounted, [lane]."""
+
+    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+        r"""Derivative of the payoff, [lane], as each :math:`\ln S_k` moves at the rate ``tangent[k]`` ([time, lane] or [time, 1]).
+
+        Raises
+        ------
+        NotApplicable
+            Where the payoff jumps: its mean moves although almost no path's payoff does.
+        """
+        raise NotApplicable(f"a {self.family} payoff jumps and has no pathwise derivative; use LikelihoodRatio()")

@@ -1,0 +1,59 @@
+"""Cash-or-nothing digital."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.contracts.contract import OPTIONS, Contract, dates
+from pricers.errors import one_of, positive
+from pricers.paths import Paths
+
+__all__ = ["Digital"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Digital(Contract):
+    r"""Pays ``cash`` where :math:`S_T > K` (call) or :math:`S_T < K` (put).
+
+    Attributes
+    ----------
+    option : {"call", "put"}
+    strike : float
+        In units of spot, positive.
+    expiry : float
+        Years from the valuation, positive.
+    cash : float
+        Amount paid, positive.
+    """
+
+    family: ClassVar[str] = "digital"
+    option: str
+    strike: float
+    expiry: float = dates()
+    cash: float = 1.0
+
+    def __post_init__(self) -> None:
+        one_of("option", self.option, OPTIONS)
+        for name in ("strike", "expiry", "cash"):
+            object.__setattr__(self, name, positive(name, getattr(self, name)))
+
+    @property
+    def times(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The expiry."""
+        return (self.expiry,)
+
+    @property
+    def jumps(self) -> bool:
+        """Yes, at the strike."""
+        return True
+
+    def payoff(self, paths: Paths) -> FloatArray:
+        """See `Contract.payoff`."""
+        paid = paths.last > self.strike if self.option == "call" else paths.last < self.strike
+        return self.cash * paid

@@ -1,0 +1,62 @@
+"""European call and put."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.errors import one_of, positive
+from pricers.paths import Paths
+
+__all__ = ["European"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class European(Contract):
+    r"""Call :math:`\max(S_T - K, 0)` or put :math:`\max(K - S_T, 0)`.
+
+    Attributes
+    ----------
+    option : {"call", "put"}
+    strike : float
+        In units of spot, positive.
+    expiry : float
+        Years from the valuation, positive.
+    """
+
+    family: ClassVar[str] = "european"
+    option: str
+    strike: float
+    expiry: float = dates()
+
+    def __post_init__(self) -> None:
+        one_of("option", self.option, OPTIONS)
+        object.__setattr__(self, "strike", positive("strike", self.strike))
+        object.__setattr__(self, "expiry", positive("expiry", self.expiry))
+
+    @property
+    def times(self) -> tuple[float, ...]:  # type: ignore[override]
+        """The expiry."""
+        return (self.expiry,)
+
+    @property
+    def jumps(self) -> bool:
+        """No."""
+        return False
+
+    def payoff(self, paths: Paths) -> FloatArray:
+        """See `Contract.payoff`."""
+        return exercise(self.option, paths.last, self.strike)
+
+    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+        """See `Contract.derivative`."""
+        last = paths.last
+        if self.option == "call":
+            return (last > self.strike) * last * tangent[-1]
+        return -((last < self.strike) * last * tangent[-1])

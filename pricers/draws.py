@@ -1,0 +1,136 @@
+"""From an address to a normal: the random numbers of one block of paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.kernel import kernel
+from pricers.philox import normals, stream_key
+
+__all__ = ["Block", "Observation"]
+
+FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
+
+
+@kernel
+def _accumulate(scale, normals, out):  # type: ignore[no-untyped-def]
+    """Running sums over time of scale[time] * normals[time, lane]."""
+    for lane in range(normals.shape[1]):
+        out[0, lane] = scale[0] * normals[0, lane]
+    for t in range(1, normals.shape[0]):
+        for lane in range(normals.shape[1]):
+            out[t, lane] = out[t - 1, lane] + scale[t] * normals[t, lane]
+
+
+@kernel
+def _increments(index, scale, walk, out):  # type: ignore[no-untyped-def]
+    """Differences of walk[node, lane] between the nodes index[time], over scale[time]."""
+    inverse = 1.0 / scale[0]
+    for lane in range(walk.shape[1]):
+        out[0, lane] = walk[index[0], lane] * inverse
+    for t in range(1, index.shape[0]):
+        inverse = 1.0 / scale[t]
+        for lane in range(walk.shape[1]):
+            out[t, lane] = (walk[index[t], lane] - walk[index[t - 1], lane]) * inverse
+
+
+class Observation:
+    """The dates a contract looks at, found among the nodes of a lattice.
+
+    Attributes
+    ----------
+    times : ndarray [time]
+        Years.
+    index : ndarray [time]
+        Where they stand in the lattice.
+    whole : bool
+        Whether they are the whole lattice.
+    """
+
+    __slots__ = ("index", "intervals", "key", "times", "whole")
+
+    def __init__(self, times: tuple[float, ...], lattice: tuple[float, ...]):
+        self.key = times
+        self.times = np.array(times)
+        self.intervals = np.diff(self.times, prepend=0.0)
+        nodes = np.array(lattice)
+        self.index = np.searchsorted(nodes, self.times)
+        if self.index[-1] >= len(nodes) or not np.array_equal(nodes[self.index], self.times):
+            raise ValueError("every date of a contract must be a node of the lattice it is simulated on")
+        self.whole = len(nodes) == len(times)
+
+
+class Block:
+    """Paths ``first`` to ``first + lanes`` of one stream on one lattice, and whatever of them is worth keeping.
+
+    Parameters
+    ----------
+    seed : int
+        The plan's.
+    stream : str
+        The name that random numbers are keyed by: an underlying's, or "" for a contract on its own.
+    lattice : tuple of float
+        Times in years at which random numbers are drawn, increasing. Node k has normals of its own, whatever lies after it.
+    first, lanes : int
+        Address of the first path, and how many follow.
+    """
+
+    __slots__ = ("_kept", "_latest", "first", "key", "lanes", "lattice")
+
+    def __init__(self, *, seed: int, stream: str, lattice: tuple[float, ...], first: int, lanes: int):
+        self.key = stream_key(seed, stream)
+        self.lattice, self.first, self.lanes = lattice, first, lanes
+        self._kept: dict[Hashable, Any] = {}
+        self._latest: dict[Hashable, Any] = {}
+
+    def normals(self, factor: int = 0) -> FloatArray:
+        """Standard normals [node, lane] of one factor, independent over nodes, lanes and factors."""
+        return self.once(("normals", factor), lambda: self._drawn(factor))
+
+    def _drawn(self, factor: int) -> FloatArray:
+        out = np.empty((len(self.lattice), self.lanes))
+        normals(out, self.key[0], self.key[1], self.first, 0, np.uint32(factor))
+        return out
+
+    def increments(self, observed: Observation) -> FloatArray:
+        r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
+        if observed.whole:
+            return self.normals()
+        return self.recent(("increments", observed.key), lambda: self._differences(observed))
+
+    def _differences(self, observed: Observation) -> FloatArray:
+        out = np.empty((len(observed.times), self.lanes))
+        _increments(observed.index, np.sqrt(observed.intervals), self.once("walk", self._walk), out)
+        return out
+
+    def _walk(self) -> FloatArray:
+        steps = self.normals()
+        out = np.empty_like(steps)
+        _accumulate(np.sqrt(np.diff(self.lattice, prepend=0.0)), steps, out)
+        return out
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, made once for this block: for what every contract on the lattice shares."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        found: T = self._kept[key]
+        return found
+
+    def recent(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, kept until sixteen others were asked for: for what neighbours in a book share."""
+        if key in self._latest:
+            found: T = self._latest.pop(key)
+        else:
+            found = make()
+            if len(self._latest) >= _RECENT:
+                del self._latest[next(iter(self._latest))]
+        self._latest[key] = found
+        return found
+
+
+_RECENT = 16

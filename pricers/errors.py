@@ -1,0 +1,85 @@
+"""What goes wrong, said so that a caller can act on it and a batch can file it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+__all__ = ["InvalidInput", "NotApplicable", "finite", "increasing", "negative_not", "one_of", "positive"]
+
+
+class InvalidInput(ValueError):
+    """A value that no calculation can start from.
+
+    Attributes
+    ----------
+    field : str
+        The name of the term or column.
+    value : object
+        What stood there.
+    reason : str
+        What is wanted instead.
+    """
+
+    def __init__(self, field: str, value: object, reason: str):
+        self.field, self.value, self.reason = field, value, reason
+        super().__init__(f"{field} {reason}, got {value!r}")
+
+
+class NotApplicable(TypeError):
+    """A method that cannot answer this question; the text names one that can."""
+
+
+def _number(field: str, value: Any) -> float:
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise InvalidInput(field, value, "must be a number")
+    return float(value)
+
+
+def finite(field: str, value: Any) -> float:
+    """``value`` as a float, or `InvalidInput` where it is not a finite number."""
+    number = _number(field, value)
+    if not math.isfinite(number):
+        raise InvalidInput(field, value, "must be finite")
+    return number
+
+
+def positive(field: str, value: Any) -> float:
+    """``value`` as a float, or `InvalidInput` where it is not a finite number above zero."""
+    number = finite(field, value)
+    if not number > 0.0:
+        raise InvalidInput(field, value, "must be positive")
+    return number
+
+
+def negative_not(field: str, value: Any) -> float:
+    """``value`` as a float, or `InvalidInput` where it is not a finite number of at least zero."""
+    number = finite(field, value)
+    if number < 0.0:
+        raise InvalidInput(field, value, "must not be negative")
+    return number
+
+
+def one_of(field: str, value: Any, choices: Iterable[str]) -> str:
+    """``value``, or `InvalidInput` where it is not one of ``choices``."""
+    names = tuple(choices)
+    if not isinstance(value, str) or value not in names:
+        raise InvalidInput(field, value, f"must be one of {', '.join(names)}")
+    return value
+
+
+def increasing(field: str, values: Any) -> tuple[float, ...]:
+    """``values`` as a tuple of positive, strictly increasing floats, or `InvalidInput`."""
+    try:
+        numbers = tuple(finite(field, value) for value in values)
+    except TypeError:
+        raise InvalidInput(field, values, "must be a sequence of dates in years") from None
+    if not numbers:
+        raise InvalidInput(field, values, "must hold at least one date after the valuation")
+    if not numbers[0] > 0.0:
+        raise InvalidInput(field, numbers[0], "must lie after the valuation (a fixing of today or before is a past one)")
+    for earlier, later in zip(numbers, numbers[1:], strict=False):
+        if not later > earlier:
+            raise InvalidInput(field, later, f"must increase strictly and follows {earlier!r}")
+    return numbers

@@ -1,0 +1,93 @@
+"""The formulas that answer under geometric Brownian motion."""
+
+from __future__ import annotations
+
+import math
+
+from pricers.contracts.asian import Asian
+from pricers.contracts.barrier import Barrier
+from pricers.contracts.digital import Digital
+from pricers.contracts.european import European
+from pricers.errors import NotApplicable
+from pricers.exact.barrier_discrete import barrier
+from pricers.exact.black_scholes import digital, european
+from pricers.exact.geometric_asian import geometric_asian
+from pricers.exact.registry import exact
+from pricers.market import Market
+from pricers.models.gbm import GBM
+
+
+def _european(option: str, strike: float, expiry: float, model: GBM, market: Market) -> dict[str, float]:
+    return european(
+        option=option,
+        spot=market.spot,
+        strike=strike,
+        vol=model.vol,
+        expiry=expiry,
+        log_growth=float(market.log_growth(expiry)),
+        log_discount=float(market.log_discount(expiry)),
+    )
+
+
+@exact(European, GBM)
+def european_under_gbm(contract: European, model: GBM, market: Market) -> dict[str, float]:
+    """Black-Scholes."""
+    return _european(contract.option, contract.strike, contract.expiry, model, market)
+
+
+@exact(Digital, GBM)
+def digital_under_gbm(contract: Digital, model: GBM, market: Market) -> dict[str, float]:
+    """Black-Scholes."""
+    return digital(
+        option=contract.option,
+        spot=market.spot,
+        strike=contract.strike,
+        vol=model.vol,
+        expiry=contract.expiry,
+        log_growth=float(market.log_growth(contract.expiry)),
+        log_discount=float(market.log_discount(contract.expiry)),
+        cash=contract.cash,
+    )
+
+
+@exact(Asian, GBM)
+def asian_under_gbm(contract: Asian, model: GBM, market: Market) -> dict[str, float]:
+    """The geometric average is log-normal; one fixing alone is a European."""
+    if contract.average == "arithmetic" and len(contract.fixings) + len(contract.past_fixings) > 1:
+        raise NotApplicable("no exact formula is known for an arithmetic asian under gbm; use LikelihoodRatio()")
+    return geometric_asian(
+        option=contract.option,
+        spot=market.spot,
+        strike=contract.strike,
+        vol=model.vol,
+        times=contract.fixings,
+        log_growth=market.log_growth(contract.fixings),
+        log_discount=float(market.log_discount(contract.fixings[-1])),
+        past_log_sum=math.fsum(math.log(spot) for spot in contract.past_fixings),
+        past_count=len(contract.past_fixings),
+    )
+
+
+@exact(Barrier, GBM)
+def barrier_under_gbm(contract: Barrier, model: GBM, market: Market) -> dict[str, float]:
+    """Recursive quadrature over the monitoring dates; a barrier that was touched already leaves a European, or the rebate."""
+    last = contract.monitoring[-1]
+    if contract.touched and not contract.out:
+        return _european(contract.option, contract.strike, last, model, market)
+    if contract.touched:
+        log_discount = float(market.log_discount(last))
+        value = contract.rebate * math.exp(log_discount)
+        flat = dict.fromkeys(("delta", "gamma", "vega", "dividend_rho", "vanna", "volga"), 0.0)
+        return {"price": value, "rho": -last * value, "theta": -log_discount / last * value} | flat
+    return barrier(
+        option=contract.option,
+        kind=contract.kind,
+        spot=market.spot,
+        strike=contract.strike,
+        barrier=contract.barrier,
+        rebate=contract.rebate,
+        vol=model.vol,
+        times=contract.monitoring,
+        log_growth=market.log_growth(contract.monitoring),
+        log_discount=float(market.log_discount(last)),
+    )

@@ -1,0 +1,182 @@
+"""Geometric Brownian motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.draws import Block, Observation
+from pricers.errors import NotApplicable, positive
+from pricers.kernel import kernel
+from pricers.market import Market
+from pricers.models.model import Model
+from pricers.paths import Law, Paths
+from pricers.special import exp
+
+__all__ = ["GBM"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@kernel
+def _evolve(log_spot, shift, scale, root, normals, spot, walk, squares):  # type: ignore[no-untyped-def]
+    """Spots of a block of GBM paths, and the two sums that its scores are made of.
+
+    normals and spot are [time, lane]; shift, scale and root (the square root of the interval) are [time]; on return
+    walk[lane] is sum root * normal and squares[lane] is sum (normal^2 - 1).
+    """
+    for lane in range(normals.shape[1]):
+        walk[lane] = 0.0
+        squares[lane] = 0.0
+    level, vol = log_spot, scale[0] / root[0]
+    for t in range(normals.shape[0]):
+        level += shift[t]
+        for lane in range(normals.shape[1]):
+            z = normals[t, lane]
+            w = walk[lane] + root[t] * z
+            walk[lane] = w
+            squares[lane] += z * z - 1.0
+            spot[t, lane] = exp(level + vol * w)
+
+
+@kernel
+def _weighted(weight, normals, out):  # type: ignore[no-untyped-def]
+    """Sum over time of weight[time] * normals[time, lane]."""
+    for lane in range(normals.shape[1]):
+        out[lane] = weight[0] * normals[0, lane]
+    for t in range(1, normals.shape[0]):
+        for lane in range(normals.shape[1]):
+            out[lane] += weight[t] * normals[t, lane]
+
+
+@kernel
+def _running(weight, shift, normals, out):  # type: ignore[no-untyped-def]
+    """Running sums over time of shift[time] + weight[time] * normals[time, lane]."""
+    for lane in range(normals.shape[1]):
+        out[0, lane] = shift[0] + weight[0] * normals[0, lane]
+    for t in range(1, normals.shape[0]):
+        for lane in range(normals.shape[1]):
+            out[t, lane] = out[t - 1, lane] + (shift[t] + weight[t] * normals[t, lane])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GBM(Model):
+    r"""Geometric Brownian motion: :math:`d\ln S = (r - q - \tfrac12\sigma^2)\,dt + \sigma\,dW`, sampled exactly at any dates.
+
+    Attributes
+    ----------
+    vol : float
+        :math:`\sigma`, per square root of a year, positive. Vega is the derivative by it.
+    """
+
+    kind: ClassVar[str] = "gbm"
+    parameters: ClassVar[tuple[str, ...]] = ()
+    vol: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "vol", positive("vol", self.vol))
+
+    def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
+        """The contract's own dates: between them GBM needs nothing."""
+        return times
+
+    def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
+        """Spots at the observed dates; see `Model.paths`."""
+        normals = block.increments(observed)
+        intervals = stretch * observed.intervals
+        growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
+        shift = growth - 0.5 * self.vol**2 * intervals
+        root = np.sqrt(intervals)
+        spot, walk, squares = np.empty_like(normals), np.empty(block.lanes), np.empty(block.lanes)
+        _evolve(np.log(market.spot), shift, self.vol * root, root, normals, spot, walk, squares)
+        return Paths(
+            times=stretch * observed.times,
+            spot=spot,
+            log_discount=stretch * float(market.log_discount(observed.times[-1])),
+            law=_LogNormal(market.spot, self.vol, shift, intervals, normals, walk, squares),
+        )
+
+    def bumped(self, parameter: str, by: float) -> GBM:
+        """See `Model.bumped`."""
+        return replace(self, **{parameter: getattr(self, parameter) + by})
+
+    def scale(self, parameter: str) -> float:
+        """See `Model.scale`."""
+        return self.vol
+
+
+class _LogNormal(Law):
+    """Independent normal log-returns, mean shift[time], variance vol^2 intervals[time].
+
+    Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
+    """
+
+    __slots__ = ("intervals", "normals", "shift", "spot", "squares", "vol", "walk")
+
+    def __init__(
+        self,
+        spot: float,
+        vol: float,
+        shift: FloatArray,
+        intervals: FloatArray,
+        normals: FloatArray,
+        walk: FloatArray,
+        squares: FloatArray,
+    ):
+        self.spot, self.vol, self.shift, self.intervals = spot, vol, shift, intervals
+        self.normals, self.walk, self.squares = normals, walk, squares
+
+    def score(self, parameters: tuple[str, ...]) -> FloatArray:
+        """See `Law.score`."""
+        vol, last = self.vol, self.intervals.sum()
+        first, root = self.normals[0], float(np.sqrt(self.intervals[0]))
+        match parameters:
+            case ("spot",):
+                return first / (self.spot * vol * root)
+            case ("rate",):
+                return self.walk / vol
+            case ("dividend",):
+                return -self.walk / vol
+            case ("vol",):
+                return self.squares / vol - self.walk
+            case ("time",):
+                drifts = np.empty_like(self.walk)
+                _weighted(self.shift / (vol * np.sqrt(self.intervals)), self.normals, drifts)
+                return (drifts + 0.5 * self.squares) / last
+            case ("spot", "spot"):
+                scale = vol * root
+                return ((first * first - 1.0) / scale - first) / (self.spot**2 * scale)
+            case ("spot", "vol"):
+                delta = first / (self.spot * vol * root)
+                vega = self.squares / vol - self.walk
+                return delta * vega + (1.0 - 2.0 * first / (vol * root)) / (self.spot * vol)
+            case ("vol", "vol"):
+                vega = self.squares / vol - self.walk
+                count = len(self.intervals)
+                return vega * vega - (3.0 * self.squares + 2.0 * count) / vol**2 + 3.0 * self.walk / vol - last
+        raise NotApplicable(f"GBM has no score for {' x '.join(parameters)}; use FiniteDifference() or Exact()")
+
+    def tangent(self, parameter: str) -> FloatArray:
+        """See `Law.tangent`."""
+        times = np.cumsum(self.intervals)[:, None]
+        match parameter:
+            case "spot":
+                return np.full_like(times, 1.0 / self.spot)
+            case "rate":
+                return times
+            case "dividend":
+                return -times
+            case "vol":
+                return self._running(np.sqrt(self.intervals), -self.vol * self.intervals)
+            case "time":
+                last = self.intervals.sum()
+                return self._running(0.5 * self.vol * np.sqrt(self.intervals) / last, self.shift / last)
+        raise NotApplicable(f"GBM has no parameter {parameter}")
+
+    def _running(self, weight: FloatArray, shift: FloatArray) -> FloatArray:
+        out = np.empty_like(self.normals)
+        _running(weight, shift, self.normals, out)
+        return out

@@ -1,0 +1,39 @@
+"""What every model can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from pricers.draws import Block, Observation
+from pricers.market import Market
+from pricers.paths import Paths
+
+__all__ = ["Model"]
+
+
+class Model(ABC):
+    """Dynamics of one underlying; it knows no contract.
+
+    A model is a deterministic map from addressed normals to `Paths`; its values are frozen, and a bumped one is a new one.
+    """
+
+    kind: ClassVar[str]
+    parameters: ClassVar[tuple[str, ...]]
+    """Names of the model's own parameters, each with a Greek ``d_`` + name (those of GBM: its vega says it all)."""
+
+    @abstractmethod
+    def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
+        """Times at which the model needs random numbers to observe ``times``; they are among them."""
+
+    @abstractmethod
+    def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
+        """Spots at the observed dates for one block, all times multiplied by ``stretch`` at fixed normals."""
+
+    @abstractmethod
+    def bumped(self, parameter: str, by: float) -> Model:
+        """This model with ``vol`` or one of `parameters` moved by ``by``."""
+
+    @abstractmethod
+    def scale(self, parameter: str) -> float:
+        """Natural size of a parameter, which a finite difference takes a small part of."""

@@ -1,0 +1,168 @@
+"""What contracts and estimators see of a model: spots at the contract's dates, and how their law moves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.kernel import kernel
+from pricers.special import exp, log
+
+__all__ = ["Law", "Paths"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@kernel
+def _mean(spot, out):  # type: ignore[no-untyped-def]
+    for lane in range(spot.shape[1]):
+        out[lane] = spot[0, lane]
+    for t in range(1, spot.shape[0]):
+        for lane in range(spot.shape[1]):
+            out[lane] += spot[t, lane]
+    scale = 1.0 / spot.shape[0]
+    for lane in range(spot.shape[1]):
+        out[lane] *= scale
+
+
+@kernel
+def _log_mean(spot, out):  # type: ignore[no-untyped-def]
+    for lane in range(spot.shape[1]):
+        out[lane] = log(spot[0, lane])
+    for t in range(1, spot.shape[0]):
+        for lane in range(spot.shape[1]):
+            out[lane] += log(spot[t, lane])
+    scale = 1.0 / spot.shape[0]
+    for lane in range(spot.shape[1]):
+        out[lane] *= scale
+
+
+@kernel
+def _minimum(spot, out):  # type: ignore[no-untyped-def]
+    for lane in range(spot.shape[1]):
+        out[lane] = spot[0, lane]
+    for t in range(1, spot.shape[0]):
+        for lane in range(spot.shape[1]):
+            x = spot[t, lane]
+            out[lane] = x if not x >= out[lane] else out[lane]
+
+
+@kernel
+def _maximum(spot, out):  # type: ignore[no-untyped-def]
+    for lane in range(spot.shape[1]):
+        out[lane] = spot[0, lane]
+    for t in range(1, spot.shape[0]):
+        for lane in range(spot.shape[1]):
+            x = spot[t, lane]
+            out[lane] = x if not x <= out[lane] else out[lane]
+
+
+@kernel
+def _exp(x, out):  # type: ignore[no-untyped-def]
+    for lane in range(x.shape[0]):
+        out[lane] = exp(x[lane])
+
+
+class Law(ABC):
+    """How the joint law of a path's log-returns moves with each parameter of model and market.
+
+    Parameters are named ``spot``, ``rate``, ``dividend``, ``time`` (all dates in proportion to the last one, zero rates at each
+    date held), ``vol`` (what the model's vega is by) and the model's own.
+    """
+
+    @abstractmethod
+    def score(self, parameters: tuple[str, ...]) -> FloatArray:
+        r"""The score [lane]: :math:`p^{-1}\,\partial^k p/\partial a \cdots \partial b` of the path's density p, mean zero.
+
+        Raises
+        ------
+        NotApplicable
+            Where the model does not know this derivative.
+        """
+
+    @abstractmethod
+    def tangent(self, parameter: str) -> FloatArray:
+        r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, lane] or [time, 1]."""
+
+
+class Paths:
+    """A block of paths at one contract's dates.
+
+    Attributes
+    ----------
+    times : ndarray [time]
+        Years.
+    spot : ndarray [time, lane]
+        Prices of the underlying.
+    log_discount : float
+        Of the last date, at which contracts pay.
+    law : Law
+        How the spots move with each parameter.
+    """
+
+    __slots__ = ("_known", "law", "log_discount", "spot", "times")
+
+    def __init__(self, *, times: FloatArray, spot: FloatArray, log_discount: float, law: Law):
+        self.times, self.spot, self.log_discount, self.law = times, spot, log_discount, law
+        self._known: dict[Hashable, Any] = {}
+
+    @property
+    def last(self) -> FloatArray:
+        """Spot at the last date, [lane]."""
+        found: FloatArray = self.spot[-1]
+        return found
+
+    @property
+    def mean(self) -> FloatArray:
+        """Arithmetic mean over the dates, [lane]."""
+        return self._summary(_mean)
+
+    @property
+    def geometric_mean(self) -> FloatArray:
+        """Geometric mean over the dates, [lane]."""
+        logs = self._summary(_log_mean)
+        out = np.empty_like(logs)
+        _exp(logs, out)
+        return out
+
+    @property
+    def log_mean(self) -> FloatArray:
+        """Mean over the dates of the logarithm, [lane]."""
+        return self._summary(_log_mean)
+
+    @property
+    def minimum(self) -> FloatArray:
+        """Least spot over the dates, [lane]."""
+        return self._summary(_minimum)
+
+    @property
+    def maximum(self) -> FloatArray:
+        """Greatest spot over the dates, [lane]."""
+        return self._summary(_maximum)
+
+    def score(self, *parameters: str) -> FloatArray:
+        """`Law.score`, computed once."""
+        if parameters not in self._known:
+            self._known[parameters] = self.law.score(parameters)
+        found: FloatArray = self._known[parameters]
+        return found
+
+    def log_discount_slope(self, parameter: str) -> float:
+        """Derivative of the log discount factor by a parameter of market or time."""
+        if parameter == "rate":
+            return -float(self.times[-1])
+        if parameter == "time":
+            return self.log_discount / float(self.times[-1])
+        return 0.0
+
+    def _summary(self, reduce: Any) -> FloatArray:
+        if reduce not in self._known:
+            out = np.empty(self.spot.shape[1])
+            reduce(self.spot, out)
+            self._known[reduce] = out
+        found: FloatArray = self._known[reduce]
+        return found

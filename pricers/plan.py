@@ -1,0 +1,65 @@
+"""All that fixes the random numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pricers.errors import InvalidInput
+
+__all__ = ["ATOM", "Plan"]
+
+ATOM = 64
+"""Lanes whose moments are taken together. It fixes the order of every sum, so that no block size or thread count can."""
+
+_BATCHES = 256
+"""Batches wanted for totals: their error is then known to 4.4 % (one over the square root of twice the batches)."""
+
+
+def _whole(field: str, value: object, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InvalidInput(field, value, f"must be a whole number of at least {least}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How many paths, and which.
+
+    Every normal has an address (seed, stream, path, step), so a plan says all there is to know about the random numbers:
+    neither threads, nor blocks, nor the other trades of a book can change them.
+
+    Attributes
+    ----------
+    paths : int
+        Number of paths, at least 2.
+    seed : int
+        From 0 to 2**64 - 1.
+    steps_per_year : int
+        Least number of time steps in a year for a model that needs steps between the contract's dates (Heston).
+        GBM needs none.
+    """
+
+    paths: int = 2**16
+    seed: int = 0
+    steps_per_year: int = 64
+
+    def __post_init__(self) -> None:
+        _whole("paths", self.paths, 2)
+        _whole("seed", self.seed, 0)
+        _whole("steps_per_year", self.steps_per_year, 1)
+        if self.seed >= 2**64:
+            raise InvalidInput("seed", self.seed, "must be below 2**64")
+
+    @property
+    def atoms(self) -> int:
+        """Number of atoms of `ATOM` lanes; the last may be short."""
+        return -(-self.paths // ATOM)
+
+    @property
+    def atoms_per_batch(self) -> int:
+        """Atoms in a batch of paths; a batch is the unit of batch means."""
+        return -(-self.atoms // _BATCHES)
+
+    @property
+    def batches(self) -> int:
+        """Number of batches."""
+        return -(-self.atoms // self.atoms_per_batch)

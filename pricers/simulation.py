@@ -1,0 +1,216 @@
+"""The only loop over blocks of paths."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.draws import Block
+from pricers.errors import InvalidInput
+from pricers.estimate import Moments
+from pricers.kernel import kernel
+from pricers.moments import comoments
+from pricers.plan import ATOM, Plan
+
+__all__ = ["Sampler", "simulate"]
+
+FloatArray = npt.NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+_BLOCK_VALUES = 2**16
+"""Normals in a block, at most: half a MiB, so that they stay in a core's second-level cache until their spots are made."""
+
+_MOST_LANES, _LEAST_LANES = 2048, 256
+
+
+class Sampler(ABC):
+    """Whatever turns a block of random numbers into rows with one number per path.
+
+    Attributes
+    ----------
+    stream : str
+        Name that the random numbers are keyed by. Samplers of one stream and lattice share blocks.
+    lattice : tuple of float
+        Times at which random numbers are drawn.
+    shape : tuple of int
+        (groups, rows): joint moments are kept between the rows of a group.
+    """
+
+    stream: str
+    lattice: tuple[float, ...]
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def sample(self, block: Block, out: FloatArray) -> None:
+        """Fill ``out[group, row, lane]``."""
+
+
+@kernel
+def _pool(paths, first, atom, per_batch, means, comoments, mean, comoment, batch_means, batch_counts):  # type: ignore[no-untyped-def]
+    """Pool the atoms from path ``first`` on, one after another (Chan, Golub and LeVeque 1983, pairwise update)."""
+    groups, atoms, rows = means.shape
+    for a in range(atoms):
+        seen = first + a * atom
+        more = min(atom, paths - seen)
+        batch = seen // (atom * per_batch)
+        batch_counts[batch] += more
+        share, batch_share = more / (seen + more), more / batch_counts[batch]
+        weight = seen * share
+        for g in range(groups):
+            for i in range(rows):
+                shift = means[g, a, i] - mean[g, i]
+                for j in range(rows):
+                    comoment[g, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, j]) * weight
+            for i in range(rows):
+                mean[g, i] += (means[g, a, i] - mean[g, i]) * share
+                batch_means[batch, g, i] += (means[g, a, i] - batch_means[batch, g, i]) * batch_share
+
+
+class _Accumulator:
+    """Moments of one sampler, atom after atom in the order of the paths: no block size or thread count can change them."""
+
+    def __init__(self, shape: tuple[int, int], plan: Plan):
+        groups, rows = shape
+        self._plan = plan
+        self._mean, self._comoment = np.zeros((groups, rows)), np.zeros((groups, rows, rows))
+        self._batch_means, self._batch_counts = np.zeros((plan.batches, groups, rows)), np.zeros(plan.batches)
+
+    def add(self, first: int, means: FloatArray, comoments: FloatArray) -> None:
+        plan = self._plan
+        _pool(
+            plan.paths,
+            first,
+            ATOM,
+            plan.atoms_per_batch,
+            means,
+            comoments,
+            self._mean,
+            self._comoment,
+            self._batch_means,
+            self._batch_counts,
+        )
+
+    def moments(self) -> list[Moments]:
+        return [
+            Moments(
+                count=self._plan.paths,
+                mean=self._mean[group],
+                comoment=self._comoment[group],
+                batch_means=self._batch_means[:, group],
+                batch_counts=self._batch_counts,
+            )
+            for group in range(len(self._mean))
+        ]
+
+
+_Part = tuple[FloatArray, FloatArray] | Exception
+
+
+def simulate(
+    samplers: Sequence[Sampler],
+    plan: Plan,
+    *,
+    threads: int | None = None,
+    keep_going: bool = False,
+    progress: Progress | None = None,
+    lanes: int | None = None,
+) -> list[list[Moments] | Exception]:
+    """Joint moments of every sampler's rows over the plan's paths.
+
+    Memory is bounded by the block, not by the number of paths. The result has the same bits whatever the threads, the lanes in a
+    block and the other samplers.
+
+    Parameters
+    ----------
+    samplers : sequence of Sampler
+    plan : Plan
+    threads : int, optional
+        Blocks in flight; all processors by default.
+    keep_going : bool
+        Whether a sampler that fails is reported in its place, rather than ending the run.
+    progress : callable, optional
+        Called with (paths done, paths in all) after each block.
+    lanes : int, optional
+        Paths in a block, a multiple of `ATOM`; chosen from the lattices by default.
+
+    Returns
+    -------
+    list
+        For each sampler the moments of each of its groups, or the exception that stopped it.
+    """
+    workers = threads if threads is not None else os.cpu_count() or 1
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise InvalidInput("threads", threads, "must be a whole number of at least 1")
+    lanes = lanes or _lanes(samplers)
+    families: dict[tuple[str, tuple[float, ...]], list[int]] = {}
+    for position, sampler in enumerate(samplers):
+        families.setdefault((sampler.stream, sampler.lattice), []).append(position)
+    failed: dict[int, Exception] = {}
+
+    def run(first: int) -> tuple[int, dict[int, _Part]]:
+        valid, parts = min(lanes, plan.paths - first), {}
+        for (stream, lattice), positions in families.items():
+            block = Block(seed=plan.seed, stream=stream, lattice=lattice, first=first, lanes=lanes)
+            for position in positions:
+                if position not in failed:
+                    parts[position] = _part(samplers[position], block, valid, keep_going)
+        return first, parts
+
+    pools = [_Accumulator(sampler.shape, plan) for sampler in samplers]
+    for first, parts in _in_order(run, range(0, plan.paths, lanes), workers):
+        for position, part in parts.items():
+            if isinstance(part, Exception):
+                failed.setdefault(position, part)
+            else:
+                pools[position].add(first, *part)
+        if progress is not None:
+            progress(min(first + lanes, plan.paths), plan.paths)
+    return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
+
+
+def _part(sampler: Sampler, block: Block, valid: int, keep_going: bool) -> _Part:
+    groups, rows = sampler.shape
+    out = np.empty((groups, rows, block.lanes))
+    try:
+        sampler.sample(block, out)
+    except Exception as error:
+        if not keep_going:
+            raise
+        return error
+    atoms = -(-valid // ATOM)
+    means, products = np.empty((groups, atoms, rows)), np.empty((groups, atoms, rows, rows))
+    comoments(np.ascontiguousarray(out[:, :, :valid]), means, products, ATOM)
+    return means, products
+
+
+def _lanes(samplers: Sequence[Sampler]) -> int:
+    longest = max((len(sampler.lattice) for sampler in samplers), default=1)
+    wanted = min(max(_BLOCK_VALUES // longest, _LEAST_LANES), _MOST_LANES)
+    return wanted // ATOM * ATOM
+
+
+def _in_order(
+    run: Callable[[int], tuple[int, dict[int, _Part]]], firsts: range, workers: int
+) -> Iterator[tuple[int, dict[int, _Part]]]:
+    """The results of ``run`` in the order of ``firsts``, a few blocks ahead in threads."""
+    if workers == 1 or len(firsts) == 1:
+        yield from map(run, firsts)
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="greeks") as pool:
+        ahead: deque[Future[tuple[int, dict[int, _Part]]]] = deque()
+        try:
+            for first in firsts:
+                ahead.append(pool.submit(run, first))
+                if len(ahead) > 2 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            for future in ahead:
+                future.cancel()

@@ -1,0 +1,273 @@
+"""The laws of the design that hold for every contract and estimator: one test each."""
+
+import ast
+import math
+from pathlib import Path
+
+import cases
+import numpy as np
+import pandas as pd
+import pytest
+
+import greeks
+import pricers
+from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
+from greeks.estimators.estimator import Scene
+from greeks.greek import STANDARD, greek
+from greeks.run import Job, answer
+from pricers import GBM, Asian, Barrier, Digital, European, Market, NotApplicable, PathFunction, Plan, schedule
+
+ROOT = Path(__file__).parents[1]
+GREEKS = (*STANDARD, "dividend_rho")
+PLAN = Plan(paths=2**17, seed=20)
+SMALL = {"price": 0.03, "delta": 0.05, "gamma": 0.15, "vega": 0.12, "rho": 0.05, "theta": 0.12, "dividend_rho": 0.05}
+"""Largest standard error at 2**17 paths, as a share of the Greek's scale: a tenth of what a wrong formula is off by."""
+
+
+def _z(estimate, truth):
+    return (estimate.value - truth) / estimate.stderr if estimate.stderr > 1e-12 else (estimate.value - truth) / 1e-9
+
+
+@pytest.mark.parametrize("market", [cases.FLAT, cases.CURVE], ids=["flat", "curve"])
+@pytest.mark.parametrize("estimator", [LikelihoodRatio(), Pathwise(), FiniteDifference()], ids=lambda e: e.name)
+@pytest.mark.parametrize("name", cases.EXACT)
+def test_estimator_agrees_with_the_exact_value(name, estimator, market):
+    contract = cases.EXACT[name]
+    if estimator == Pathwise() and contract.jumps:
+        pytest.skip("refused, which has a test of its own")
+    truth = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=Exact())
+    found = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=estimator, plan=PLAN)
+    for g in GREEKS:
+        assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
+        noisy = 2.0 if contract.jumps and estimator == FiniteDifference() and g == "gamma" else 1.0
+        assert found[g].stderr < noisy * SMALL[g] * cases.SCALE[g], (g, found[g])
+
+
+@pytest.mark.parametrize("name", cases.SAMPLED)
+def test_estimators_agree_with_each_other(name):
+    table = crosscheck(cases.SAMPLED[name], cases.VOL, cases.CURVE, greeks=GREEKS, plan=PLAN)
+    sampled = table[table.estimator != "exact"]
+    assert set(sampled.verdict) == {"reference", "agree"}
+    for row in sampled.itertuples():
+        assert row.stderr < SMALL[row.greek] * cases.SCALE[row.greek], row
+
+
+def test_second_order_scores_agree_with_the_exact_value():
+    for contract in (cases.EXACT["european call"], cases.EXACT["digital call"], cases.EXACT["down-and-out call"]):
+        truth = sensitivities(contract, cases.VOL, cases.FLAT, greeks=("vanna", "volga"), estimator=Exact())
+        found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=("vanna", "volga"), plan=Plan(paths=2**19, seed=3))
+        for g, scale in (("vanna", 1.0), ("volga", 60.0)):
+            assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
+            assert found[g].stderr < scale
+
+
+def _coverage(estimator, contract, truth, seeds, paths):
+    inside = dict.fromkeys(STANDARD, 0)
+    for seed in range(seeds):
+        found = sensitivities(contract, cases.VOL, cases.FLAT, estimator=estimator, plan=Plan(paths=paths, seed=seed), threads=1)
+        for g in STANDARD:
+            inside[g] += abs(found[g].value - truth[g].value) < 1.959964 * found[g].stderr
+    return {g: hits / seeds for g, hits in inside.items()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [(e, n) for e in (LikelihoodRatio(), Pathwise(), FiniteDifference()) for n in cases.EXACT if n != "touched down-and-in call"],
+    ids=lambda x: x if isinstance(x, str) else x.name,
+)
+def test_intervals_cover_the_truth(estimator, name):
+    contract = cases.EXACT[name]
+    if estimator == Pathwise() and contract.jumps:
+        pytest.skip("refused, which has a test of its own")
+    truth = sensitivities(contract, cases.VOL, cases.FLAT, estimator=Exact())
+    coverage = _coverage(estimator, contract, truth, seeds=500, paths=2**12)
+    assert all(0.92 <= share <= 0.98 for share in coverage.values()), coverage
+
+
+@pytest.mark.parametrize("estimator", [LikelihoodRatio(), Pathwise(), FiniteDifference()], ids=lambda e: e.name)
+def test_intervals_cover_the_truth_over_100_seeds(estimator):
+    contract = cases.EXACT["geometric asian call"]
+    truth = sensitivities(contract, cases.VOL, cases.FLAT, estimator=Exact())
+    coverage = _coverage(estimator, contract, truth, seeds=100, paths=2**11)
+    assert all(0.87 <= share <= 1.0 for share in coverage.values()), coverage  # 3.7 standard errors of a share of 0.95
+
+
+def _job(contract, **kwargs):
+    scene = Scene(model=cases.VOL, market=cases.FLAT)
+    wanted = tuple(greek(g, cases.VOL) for g in GREEKS)
+    estimators = (LikelihoodRatio(), FiniteDifference())
+    return Job(contract=contract, scene=scene, greeks=wanted, estimators=estimators, **kwargs)
+
+
+def _bits(answers):
+    return [[(e.value, e.stderr) for e in found.estimates.values()] for found in answers]
+
+
+def test_same_bits_for_any_number_of_threads():
+    jobs = [_job(contract) for contract in cases.EXACT.values()]
+    plan = Plan(paths=9_999, seed=5)
+    assert _bits(answer(jobs, plan, threads=1)) == _bits(answer(jobs, plan, threads=2)) == _bits(answer(jobs, plan, threads=5))
+
+
+def test_same_bits_for_any_block(monkeypatch):
+    jobs = [_job(contract) for contract in (*cases.EXACT.values(), *cases.SAMPLED.values())]
+    plan = Plan(paths=5_000, seed=5)
+    found = []
+    for lanes in (64, 192, 1024, 8192):
+        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        found.append(_bits(answer(jobs, plan, threads=2)))
+    assert all(other == found[0] for other in found[1:])
+
+
+def test_same_bits_alone_and_among_others():
+    days = tuple(k / 365.0 for k in range(1, 366))
+    contracts = [
+        European(option="call", strike=100.0, expiry=days[299]),
+        Barrier(option="put", strike=105.0, barrier=110.0, kind="up-and-out", monitoring=days[6:200:7]),
+        Asian(option="call", strike=99.0, fixings=days[29:365:30]),
+    ]
+    plan = Plan(paths=3_000, seed=9)
+    together = _bits(answer([_job(c, stream="X", lattice=days) for c in contracts], plan))
+    backwards = _bits(answer([_job(c, stream="X", lattice=days) for c in contracts[::-1]], plan))[::-1]
+    alone = [
+        _bits(answer([_job(c, stream="X", lattice=days[: days.index(c.times[-1]) + 1])], plan))[0] for c in contracts
+    ]
+    assert together == backwards == alone
+    assert together != _bits(answer([_job(c, stream="Y", lattice=days) for c in contracts], plan))
+
+
+def test_same_seed_same_bits_and_another_seed_others():
+    contract = cases.EXACT["digital call"]
+    one, again, other = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=999, seed=s)) for s in (1, 1, 2))
+    assert [e.value for e in one.values()] == [e.value for e in again.values()]
+    assert [e.value for e in one.values()] != [e.value for e in other.values()]
+
+
+def _sampled(contract, names, plan, market=cases.FLAT):
+    return sensitivities(contract, cases.VOL, market, greeks=names, plan=plan)
+
+
+@pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
+def test_scores_have_mean_zero(dates):
+    names = ("delta", "gamma", "vega", "dividend_rho", "vanna", "volga")
+    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
+    scene = Scene(model=cases.VOL, market=cases.CURVE)
+    wanted = tuple(greek(g, cases.VOL) for g in names)
+    (found,) = answer([Job(contract=one, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),))], Plan(paths=2**18, seed=1))
+    for name in names:
+        moments = found._moments[name]
+        score = np.array([0.0, 1.0])
+        assert abs(moments.value(score)) < 4.0 * moments.stderr(score), name
+        plain = moments.stderr(np.array([1.0, 0.0]))  # of a payoff of one the control leaves rounding only
+        assert found.estimates[name, "likelihood_ratio"].stderr < 1e-6 * plain
+
+
+def test_put_call_parity_holds_for_greeks():
+    for family in (European, Asian):
+        dates = {"expiry": 1.0} if family is European else {"fixings": schedule(6, 1.0)}
+        call, put = (_sampled(family(option=o, strike=101.0, **dates), GREEKS, PLAN) for o in ("call", "put"))
+        times = (1.0,) if family is European else schedule(6, 1.0)
+        forward = _sampled(
+            PathFunction(lambda spot: spot.mean(axis=0) - 101.0, times=times, over="lanes"), GREEKS, PLAN
+        )
+        for g in GREEKS:
+            assert call[g].value - put[g].value == pytest.approx(forward[g].value, rel=1e-9, abs=1e-9 * cases.SCALE[g])
+
+
+def test_in_out_parity_holds_for_greeks():
+    dates = schedule(12, 1.0)
+    terms = {"option": "call", "strike": 100.0, "monitoring": dates}
+    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="lanes"), GREEKS, PLAN)
+    for side, level in (("down", 91.0), ("up", 115.0)):
+        knock_in, knock_out = (_sampled(Barrier(kind=f"{side}-and-{x}", barrier=level, **terms), GREEKS, PLAN) for x in ("in", "out"))
+        for g in GREEKS:
+            assert knock_in[g].value + knock_out[g].value == pytest.approx(vanilla[g].value, rel=1e-9, abs=1e-9)
+            assert abs(knock_in[g].value) > 1e-3 * cases.SCALE[g]
+
+
+def test_a_barrier_out_of_reach_is_a_vanilla():
+    dates = schedule(12, 1.0)
+    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="lanes"), GREEKS, PLAN)
+    far = Barrier(option="call", strike=100.0, barrier=1.0, kind="down-and-out", monitoring=dates)
+    found = _sampled(far, GREEKS, PLAN)
+    assert [found[g].value for g in GREEKS] == pytest.approx([vanilla[g].value for g in GREEKS], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", [n for n, c in cases.EXACT.items() if c.jumps])
+def test_pathwise_refuses_a_payoff_that_jumps(name):
+    with pytest.raises(NotApplicable, match=r"jumps; use LikelihoodRatio\(\)"):
+        sensitivities(cases.EXACT[name], cases.VOL, cases.FLAT, greeks=("delta",), estimator=Pathwise())
+
+
+def test_pathwise_refuses_a_function_without_gradient():
+    payoff = PathFunction(lambda spot: spot[-1], times=(1.0,), over="lanes")
+    with pytest.raises(NotApplicable, match="jumps"):
+        sensitivities(payoff, cases.VOL, cases.FLAT, greeks=("delta",), estimator=Pathwise())
+
+
+def test_nan_stays_nan():
+    payoff = PathFunction(lambda spot: np.where(spot[-1] > 150.0, math.nan, spot[-1]), times=(1.0,), over="lanes")
+    found = sensitivities(payoff, cases.VOL, cases.FLAT, plan=Plan(paths=2**12, seed=1))
+    assert all(math.isnan(estimate.value) and math.isnan(estimate.stderr) for estimate in found.values())
+    table = crosscheck(payoff, cases.VOL, cases.FLAT, plan=Plan(paths=2**12, seed=1))
+    assert set(table.verdict) == {"not comparable"}
+
+
+def test_error_falls_with_the_square_root_of_paths():
+    contract = cases.EXACT["down-and-out call"]
+    few, many = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=n, seed=2)) for n in (2**14, 2**18))
+    for g in STANDARD:
+        assert few[g].stderr / many[g].stderr == pytest.approx(4.0, rel=0.15)
+
+
+def _imports(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def _modules(package):
+    return sorted(Path(package.__file__).parent.rglob("*.py"))
+
+
+def test_pricers_never_imports_greeks():
+    assert len(_modules(pricers)) > 20
+    for path in _modules(pricers):
+        assert not [name for name in _imports(path) if name.split(".")[0] == "greeks"], path
+
+
+def test_a_contract_knows_no_model_and_a_model_no_contract():
+    for path in _modules(pricers):
+        names = list(_imports(path))
+        if path.parent.name == "contracts":
+            assert not [n for n in names if n.startswith(("pricers.models", "pricers.market", "pricers.plan"))], path
+        if path.parent.name == "models":
+            assert not [n for n in names if n.startswith("pricers.contracts")], path
+
+
+def test_report_code_never_computes_a_number():
+    for path in _modules(greeks):
+        if path.parent.name == "report":
+            assert not [n for n in _imports(path) if n.split(".")[0] in ("scipy", "numba", "pricers")], path
+
+
+def test_a_name_of_a_package_is_not_one_of_its_modules():
+    for package in (pricers, greeks):
+        here = Path(package.__file__).parent
+        for name in package.__all__:
+            assert getattr(package, name) is not None
+            assert not (here / f"{name}.py").exists() or name.startswith("__"), name
+            assert not (here / name).is_dir(), name
+
+
+def test_results_of_one_run_stand_in_one_table():
+    contract = Digital(option="call", strike=100.0, expiry=0.5)
+    table = sensitivities(contract, GBM(vol=0.3), Market(spot=100.0), plan=Plan(paths=1000)).frame()
+    assert isinstance(table, pd.DataFrame)
+    assert list(table.greek) == list(STANDARD)
+    assert table.stderr.gt(0.0).all()
+    assert set(table.estimator) == {"likelihood_ratio"}

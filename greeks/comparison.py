@@ -62,7 +62,7 @@ class Verdict:
 def verdicts(
     found: Answer, names: Sequence[str], estimators: Sequence[Estimator], limit: float
 ) -> dict[tuple[str, str], Verdict]:
-    """Each Greek by each estimator against a reference: of the unbiased ones, the one with the least standard error (exact: none)."""
+    """Each Greek by each estimator against a reference: the unbiased estimate with the least standard error (an exact one has none)."""
     biased = {e.name: not e.unbiased for e in estimators}
     table = {}
     for name in names:
@@ -109,8 +109,9 @@ def crosscheck(
     """Every Greek by every method that applies, all on the same paths.
 
     Differences are measured in units of their *paired* standard error (the methods share paths, so their errors are correlated)
-    against a reference: the exact value where there is one, or else the unbiased estimate with the least standard error. A "differ" needs
-    more standard errors the more comparisons the table makes, so that a table of right numbers shows one in a hundred times at most.
+    against a reference: the exact value where there is one, or else the unbiased estimate with the least standard error. A
+    "differ" needs more standard errors the more comparisons the table makes, so that a table of right numbers shows one in a
+    hundred times at most.
 
     Parameters
     ----------

@@ -50,8 +50,10 @@ _KNOWN = {
 
 
 def greek(name: str, model: Model) -> Greek:
-    """The Greek called ``name`` under ``model``: one of price, delta, gamma, vega, rho, theta (minus the derivative by maturity, all dates in
-    proportion), dividend_rho, vanna, volga, or ``d_`` and a parameter of the model.
+    """The Greek called ``name`` under ``model``.
+
+    Names are price, delta, gamma, vega, rho, theta (minus the derivative by maturity, all dates in proportion), dividend_rho,
+    vanna, volga, and ``d_`` + a parameter of the model.
 
     Raises
     ------

@@ -39,7 +39,7 @@ class Underlying:
         if not isinstance(self.vol, ImpliedVolSurface):
             object.__setattr__(self, "vol", positive("vol", self.vol))
 
-    def model(self, kind: str, *, strike: float, expiry: float) -> Model:
+    def model(self, kind: str = "gbm", *, strike: float, expiry: float) -> Model:
         """The model called ``kind`` for a trade struck at ``strike`` (units of spot) that ends at ``expiry`` (years).
 
         Raises
@@ -48,10 +48,6 @@ class Underlying:
             Where there is no such model, or no volatility for this strike and expiry.
         """
         return _MODELS[one_of("model", kind, _MODELS)](self, strike, expiry)
-
-    def model_kinds(self) -> tuple[str, ...]:
-        """Names of the models that can be asked for; the first is the one taken where none is named."""
-        return tuple(_MODELS)
 
 
 def _gbm(underlying: Underlying, strike: float, expiry: float) -> Model:

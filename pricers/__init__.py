@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pricers.contracts.digital import Digital
     from pricers.contracts.european import European
     from pricers.contracts.path_function import PathFunction
+    from pricers.dates import schedule
     from pricers.errors import InvalidInput, NotApplicable
     from pricers.estimate import Estimate
     from pricers.exact.registry import exact_greeks
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from pricers.models.gbm import GBM
     from pricers.plan import Plan
     from pricers.pricing import price
-    from pricers.dates import schedule
 
 __all__ = [
     "GBM",

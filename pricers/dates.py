@@ -8,7 +8,7 @@ __all__ = ["schedule"]
 
 
 def schedule(n: int, expiry: float) -> tuple[float, ...]:
-    """``n`` equally spaced dates :math:`k\\,T/n`, the last exactly ``expiry`` (years).
+    r"""``n`` equally spaced dates :math:`k\,T/n`, the last exactly ``expiry`` (years).
 
     >>> schedule(4, 1.0)
     (0.25, 0.5, 0.75, 1.0)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @kernel
-def _accumulate(scale, normals, out):  # type: ignore[no-untyped-def]
+def _accumulate(scale, normals, out):
     """Running sums over time of scale[time] * normals[time, lane]."""
     for lane in range(normals.shape[1]):
         out[0, lane] = scale[0] * normals[0, lane]
@@ -28,7 +28,7 @@ def _accumulate(scale, normals, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _increments(index, scale, walk, out):  # type: ignore[no-untyped-def]
+def _increments(index, scale, walk, out):
     """Differences of walk[node, lane] between the nodes index[time], over scale[time]."""
     inverse = 1.0 / scale[0]
     for lane in range(walk.shape[1]):
@@ -94,7 +94,7 @@ class Block:
 
     def _drawn(self, factor: int) -> FloatArray:
         out = np.empty((len(self.lattice), self.lanes))
-        normals(out, self.key[0], self.key[1], self.first, 0, np.uint32(factor))
+        normals(out, self.key[0], self.key[1], self.first, 0, factor)
         return out
 
     def increments(self, observed: Observation) -> FloatArray:

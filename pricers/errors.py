@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 __all__ = ["InvalidInput", "NotApplicable", "finite", "increasing", "negative_not", "one_of", "positive"]
@@ -79,7 +80,7 @@ def increasing(field: str, values: Any) -> tuple[float, ...]:
         raise InvalidInput(field, values, "must hold at least one date after the valuation")
     if not numbers[0] > 0.0:
         raise InvalidInput(field, numbers[0], "must lie after the valuation (a fixing of today or before is a past one)")
-    for earlier, later in zip(numbers, numbers[1:], strict=False):
+    for earlier, later in pairwise(numbers):
         if not later > earlier:
             raise InvalidInput(field, later, f"must increase strictly and follows {earlier!r}")
     return numbers

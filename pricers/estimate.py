@@ -90,7 +90,9 @@ class Moments:
 
 
 def controlled(moments: Moments, target: int, controls: tuple[int, ...]) -> FloatArray:
-    r"""Weights [row] of ``target`` less its regression on zero-mean ``controls``: :math:`Y - \beta^\top C`, :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}`.
+    r"""Weights [row] of ``target`` less its regression on zero-mean ``controls``.
+
+    :math:`Y - \beta^\top C` with :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}`.
 
     Glasserman (2004), section 4.1.2. A control without variance gets no weight.
     """

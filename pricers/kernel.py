@@ -1,28 +1,30 @@
 """How numerical code is compiled here: the `kernel` and `device` decorators, and the disk cache behind them."""
 
+from __future__ import annotations
+
+import contextlib
 import functools
 import hashlib
 import os
 import pickle
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
 import llvmlite
 import numba
-import numba.core.caching
-import numba.core.config
-import numba.core.serialize
+from numba.core import config, serialize
+from numba.core.caching import _Cache
 from numba.core.compiler import CompileResult
 
-F = TypeVar("F", bound=Callable[..., Any])
+__all__ = ["device", "kernel"]
 
-PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "greeks")
-CACHE_VARIABLE = "SCOREGREEKS_CACHE_DIR"
-UNUSED_DAYS = 30.0
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @overload
@@ -30,37 +32,41 @@ def kernel(function: F, /) -> F: ...
 @overload
 def kernel(*, sums: bool = False, cached: bool = True) -> Callable[[F], F]: ...
 def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = True) -> F | Callable[[F], F]:
-    """Compile a function of bare numbers and arrays; bare (``@kernel``) or with options (``@kernel(sums=True)``).
+    """Compile a function of bare numbers and arrays; plain (``@kernel``) or with options (``@kernel(sums=True)``).
 
-    The options that every kernel has, and why:
+    What every kernel has, and why:
 
-    - ``nogil``: threads run blocks side by side. No ``parallel=True``: its thread pools do not survive forks and
-      nested threads, and would make results depend on the number of threads.
-    - ``error_model="numpy"``: ``x / 0`` is inf or NaN, as in NumPy. The check that raises instead stops vectorising.
-    - no fast-math flag at all. Each of them costs something that is promised:
-      ``nnan`` and ``ninf`` lose NaN and infinity; ``reassoc`` deletes the add-and-subtract rounding of `pricers.special`
-      and every value is wrong; ``arcp`` and ``afn`` round differently where a divisor happens to be hoisted or a square
-      root happens to be vectorised; ``contract`` lets the compiler choose which product of ``a * b + c * d`` is fused,
-      not necessarily alike in the vector body of a loop and in its scalar rest, so a path's bits would depend on where
-      its block ends. Plain IEEE arithmetic vectorises as well as the others, except for sums, and gives the same
-      bits at every lane and on every machine. A fused multiply-add where it pays is written out: `pricers.special.fma`.
+    - ``nogil``: threads run blocks side by side. No ``parallel=True``: its thread pools do not survive forks and calls
+      from several threads, and would make sums depend on the number of threads.
+    - ``error_model="numpy"``: ``x / 0`` is infinite or NaN, as in NumPy. The check that raises stops vectorising.
+    - No fast-math flag. Each would cost something promised: ``nnan`` and ``ninf`` lose NaN and infinity; ``reassoc``
+      deletes the add-and-subtract rounding of `pricers.special`, and every value is wrong; ``arcp`` and ``afn`` round
+      differently where a divisor is hoisted or a root is vectorised; ``contract`` lets the compiler choose which product
+      of ``a * b + c * d`` is fused, not necessarily alike in the vector body of a loop and in its scalar rest, so that
+      a path's bits would depend on where its block ends; ``nsz`` gains nothing. Strict IEEE arithmetic vectorises as
+      well, sums along lanes excepted, and has the same bits on every lane and machine. Where a fused multiply-add pays
+      it is written out: `pricers.special.fma`.
+
+    What a loop over lanes needs to become vector instructions: the array is indexed by the loop's own variable (an
+    index may be negative in Python, so ``a[first + lane]`` is gathered element by element: slice first); special
+    functions come from `pricers.special`, not from ``math``; a value that was just stored is not read back from its
+    array (on some processors that waits for the memory, at three times the cost) but kept in a local variable.
 
     Parameters
     ----------
     function : callable, optional
-        The function to compile; none when options are given.
+        The function to compile; not given together with options.
     sums : bool
         Let the compiler reorder additions and fuse products into them, without which no sum along lanes vectorises.
-        Only for kernels whose floating-point work is sums: the result depends on the length of the sum, not on where
-        it lies in memory.
+        For kernels that do nothing else: their result depends on the length of a sum, not on where it lies in memory.
     cached : bool
-        Keep the machine code on disk. Functions from outside the two packages and closures never are: the key cannot
-        see what they depend on. Pass False for a kernel that takes functions as arguments.
+        Keep the machine code on disk. Never done for closures and for functions of other packages, because the
+        cache's key cannot see what they depend on; a kernel that takes functions as arguments passes False.
     """
-    fastmath = {"reassoc", "contract", "nsz"} if sums else False
+    fastmath = {"reassoc", "contract"} if sums else False
 
     def compiled(function: F) -> F:
-        return _jit(function, cached, fastmath=fastmath)
+        return _jit(function, cached=cached, fastmath=fastmath)
 
     return compiled if function is None else compiled(function)
 
@@ -68,38 +74,33 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
 def device(function: F) -> F:
     """Compile a function for use inside kernels: always inlined into its caller, so that loops over it vectorise.
 
-    The same strict arithmetic as in `kernel` holds inside it also when its caller is a kernel with ``sums=True``: the
-    flags belong to each operation.
+    Its arithmetic stays strict inside a kernel with ``sums=True``, because flags belong to operations.
     """
     return _jit(function, cached=True, forceinline=True)
 
 
-def _jit(function: F, cached: bool, **options: Any) -> F:
-    dispatcher = numba.njit(nogil=True, error_model="numpy", **options)(function)
-    folder = cache_folder() if cached and _is_ours(function) else None
-    if folder is not None and not numba.core.config.DISABLE_JIT:
-        dispatcher._cache = DiskCache(folder, function)
-    return cast("F", dispatcher)
+def _jit(function: F, *, cached: bool, **options: Any) -> F:
+    dispatcher: Any = numba.njit(nogil=True, error_model="numpy", **options)(function)
+    place = cache_place() if cached and function.__closure__ is None else None
+    if place is not None and place.covers(Path(function.__code__.co_filename)):
+        dispatcher._cache = DiskCache(place.folder, function)
+    compiled: F = dispatcher
+    return compiled
 
 
-def _is_ours(function: Callable[..., Any]) -> bool:
-    """Whether the digest of the sources covers everything that the function's machine code depends on."""
-    path = Path(function.__code__.co_filename)
-    return function.__closure__ is None and any(path.is_relative_to(package) for package in PACKAGES)
+class DiskCache(_Cache):  # type: ignore[misc]
+    """Machine code of one function on disk, a file for each signature and processor.
 
-
-class DiskCache(numba.core.caching._Cache):  # type: ignore[misc]
-    """Machine code of one function, one file for each signature and processor.
-
-    Numba's own cache checks the file that a function stands in, and so returns the old machine code when a kernel that
-    it calls changed in another file. Here the folder's name is a digest of all sources of the packages: any change
-    starts an empty folder. There is no index: a file is found by the digest of its full key and appears complete or
-    not at all, so processes that compile at once do no harm, and a file that cannot be read or written is no error.
+    Numba's own cache looks at the one file that a function stands in, and goes on using old machine code after a kernel
+    that it calls changed in another. Here the folder is named after the content of all sources, so any change starts a
+    new one. Its index can also mix up the entries of two processes that compile at once. Here there is none: a file's
+    name is a digest of its full key, and it appears complete or not at all. A file that cannot be read is compiled
+    anew, and one that cannot be written is left out.
 
     Parameters
     ----------
     folder : Path
-        As `cache_folder` gives it.
+        As `cache_place` gives it.
     function : callable
         The plain Python function.
     """
@@ -115,28 +116,29 @@ class DiskCache(numba.core.caching._Cache):  # type: ignore[misc]
         return str(self._folder)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """The compiled function for the signature, or None."""
+        """The compiled function for a signature, or None."""
         target_context.refresh()
-        if not self._enabled:
+        file = self._file(sig, target_context)
+        if file is None:
             return None
         try:
-            content = self._path(sig, target_context).read_bytes()
-            return CompileResult._rebuild(target_context, *pickle.loads(content))
-        except Exception:  # whatever is wrong with a cached file, compiling anew is the way out
+            return CompileResult._rebuild(target_context, *pickle.loads(file.read_bytes()))
+        except Exception:  # absent or broken in whatever way: compiling is the answer to all of them
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Store a compiled function; quietly not, where the disk does not let us or the code holds addresses."""
-        if not self._enabled or data.lifted or data.library.has_dynamic_globals:
+        """Store a compiled function, unless it holds addresses of this process or sources changed since it started."""
+        file = self._file(sig, data.target_context)
+        if file is None or data.library.has_dynamic_globals or self._folder.name != _folder_name():
             return
-        path = self._path(sig, data.target_context)
+        part = file.with_name(uuid.uuid4().hex)
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=self._folder, suffix=".tmp", delete=False) as file:
-                file.write(numba.core.serialize.dumps(data._reduce()))
-            os.replace(file.name, path)
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(serialize.dumps(data._reduce()))
+            part.replace(file)
         except OSError:
-            return
+            with contextlib.suppress(OSError):
+                part.unlink()
 
     def enable(self) -> None:
         """Use the disk."""
@@ -147,46 +149,88 @@ class DiskCache(numba.core.caching._Cache):  # type: ignore[misc]
         self._enabled = False
 
     def flush(self) -> None:
-        """Forget what is stored for this function."""
-        for path in self._folder.glob(f"{self._name}-*.nbc"):
-            path.unlink(missing_ok=True)
+        """Forget what is stored of this function."""
+        for file in self._folder.glob(f"{self._name}-*"):
+            file.unlink(missing_ok=True)
 
-    def _path(self, sig: Any, target_context: Any) -> Path:
+    def _file(self, sig: Any, target_context: Any) -> Path | None:
         key = repr((sig, target_context.codegen().magic_tuple()))
-        return self._folder / f"{self._name}-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}.nbc"
+        if not self._enabled or " at 0x" in key:  # a function as an argument, which its address does not identify
+            return None
+        return self._folder / f"{self._name}-{hashlib.blake2b(key.encode(), digest_size=12).hexdigest()}"
+
+
+class Place(NamedTuple):
+    """A folder for machine code, and when the sources were read that it is named after."""
+
+    folder: Path
+    since: float
+
+    def covers(self, source: Path) -> bool:
+        """Whether a source file is one of those that were read then, and unchanged."""
+        ours = any(source.is_relative_to(package) for package in _PACKAGES)
+        return ours and source.is_file() and source.stat().st_mtime < self.since
 
 
 @functools.cache
-def cache_folder() -> Path | None:
-    """Where machine code of exactly these sources, this Python, and this numba is kept; None without a writable place."""
-    for root in _roots():
-        folder = root / sources_digest()
+def cache_place() -> Place | None:
+    """Where machine code is kept, or None if there is no such place.
+
+    Below SCOREGREEKS_CACHE_DIR if the environment has it, which may be filled beforehand and read-only. Else in the
+    user's cache folder, or in one in the temporary folder, whichever can be written first; these must be the user's
+    own, since what lies there is run. Of these, folders unused for a month are deleted.
+    """
+    since, name = time.time(), _folder_name()
+    if chosen := os.environ.get("SCOREGREEKS_CACHE_DIR"):
+        return Place(Path(chosen).absolute() / name, since)
+    for make_root in (_user_root, _temporary_root):
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder = make_root() / name
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if sys.platform != "win32" and folder.parent.stat().st_uid != os.getuid():
+                continue
+            if not folder.is_dir():
+                _prune(folder.parent)
+                folder.mkdir(exist_ok=True)
+            os.utime(folder)
             tempfile.TemporaryFile(dir=folder).close()
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: the user has no home
             continue
-        return folder
+        return Place(folder, since)
     return None
 
 
-def _roots() -> Iterator[Path]:
-    if chosen := os.environ.get(CACHE_VARIABLE):
-        yield Path(chosen).absolute()
+_PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "greeks")
+_PREFIX = "kernels-"
+_UNUSED = 30 * 86400.0
+
+
+def _user_root() -> Path:
     if sys.platform == "win32":
-        yield Path(os.environ.get("LOCALAPPDATA", "~\\AppData\\Local")).expanduser() / "scoregreeks" / "Cache"
-    yield Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "scoregreeks"
+        return Path(os.environ.get("LOCALAPPDATA") or "~/AppData/Local").expanduser() / "scoregreeks"
+    if sys.platform == "darwin":
+        return Path("~/Library/Caches/scoregreeks").expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "scoregreeks"
 
 
-@functools.cache
-def sources_digest() -> str:
-    """Digest of every source file of `pricers` and `greeks`, and of what compiles them."""
-    numba_config = numba.core.config
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr((sys.version, numba.__version__, llvmlite.__version__)).encode())
-    for package in PACKAGES:
+def _temporary_root() -> Path:
+    return Path(tempfile.gettempdir()) / ("scoregreeks" if sys.platform == "win32" else f"scoregreeks-{os.getuid()}")
+
+
+def _prune(root: Path) -> None:
+    for folder in root.glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if folder.stat().st_mtime < time.time() - _UNUSED:
+                shutil.rmtree(folder)
+
+
+def _folder_name() -> str:
+    """Digest of every source file of both packages, and of what compiles them."""
+    switches = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+    digest = hashlib.blake2b(repr((sys.version, numba.__version__, llvmlite.__version__, switches)).encode(), digest_size=16)
+    for package in _PACKAGES:
         for path in sorted(package.rglob("*.py")):
             content = path.read_bytes()
             digest.update(f"{path.relative_to(package.parent).as_posix()} {len(content)}\n".encode())
             digest.update(content)
-    return digest.hexdigest()
+    return _PREFIX + digest.hexdigest()

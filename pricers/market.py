@@ -53,7 +53,7 @@ class ZeroCurve:
         return replace(self, rates=tuple(rate + by for rate in self.rates))
 
     def log_discount(self, times: npt.ArrayLike) -> FloatArray:
-        """:math:`-z(t)\\,t` at ``times`` (years, any shape)."""
+        r""":math:`-z(t)\,t` at ``times`` (years, any shape)."""
         wanted = np.asarray(times, dtype=float)
         if wanted.size and wanted.max() > self.times[-1] * (1.0 + 1e-12):
             raise InvalidInput(
@@ -95,7 +95,7 @@ class Market:
         return -self.rate * np.asarray(times, dtype=float)
 
     def log_growth(self, times: npt.ArrayLike) -> FloatArray:
-        """:math:`\\ln F(t)/S = (z(t) - q)\\,t` at ``times`` (years, any shape)."""
+        r""":math:`\ln F(t)/S = (z(t) - q)\,t` at ``times`` (years, any shape)."""
         return -self.log_discount(times) - self.dividend * np.asarray(times, dtype=float)
 
     def bumped(self, parameter: str, by: float) -> Market:

@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
-def _mean(spot, out):  # type: ignore[no-untyped-def]
+def _mean(spot, out):
     for lane in range(spot.shape[1]):
         out[lane] = spot[0, lane]
     for t in range(1, spot.shape[0]):
@@ -30,7 +30,7 @@ def _mean(spot, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _log_mean(spot, out):  # type: ignore[no-untyped-def]
+def _log_mean(spot, out):
     for lane in range(spot.shape[1]):
         out[lane] = log(spot[0, lane])
     for t in range(1, spot.shape[0]):
@@ -42,27 +42,27 @@ def _log_mean(spot, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _minimum(spot, out):  # type: ignore[no-untyped-def]
+def _minimum(spot, out):
     for lane in range(spot.shape[1]):
         out[lane] = spot[0, lane]
     for t in range(1, spot.shape[0]):
         for lane in range(spot.shape[1]):
             x = spot[t, lane]
-            out[lane] = x if not x >= out[lane] else out[lane]
+            out[lane] = x if x < out[lane] or x != x else out[lane]  # NaN stays
 
 
 @kernel
-def _maximum(spot, out):  # type: ignore[no-untyped-def]
+def _maximum(spot, out):
     for lane in range(spot.shape[1]):
         out[lane] = spot[0, lane]
     for t in range(1, spot.shape[0]):
         for lane in range(spot.shape[1]):
             x = spot[t, lane]
-            out[lane] = x if not x <= out[lane] else out[lane]
+            out[lane] = x if x > out[lane] or x != x else out[lane]
 
 
 @kernel
-def _exp(x, out):  # type: ignore[no-untyped-def]
+def _exp(x, out):
     for lane in range(x.shape[0]):
         out[lane] = exp(x[lane])
 

@@ -31,10 +31,8 @@ class _PresentValue(Sampler):
         out[0, 0] = math.exp(paths.log_discount) * self.contract.payoff(paths)
 
 
-def price(
-    contract: Contract, model: Model, market: Market, *, plan: Plan | None = None, threads: int | None = None
-) -> Estimate:
-    """Present value of ``contract`` by simulation: :math:`E[D(T)\\,f]`, with its standard error.
+def price(contract: Contract, model: Model, market: Market, *, plan: Plan | None = None, threads: int | None = None) -> Estimate:
+    r"""Present value of ``contract`` by simulation: :math:`E[D(T)\,f]`, with its standard error.
 
     Parameters
     ----------

@@ -52,7 +52,7 @@ class Sampler(ABC):
 
 
 @kernel
-def _pool(paths, first, atom, per_batch, means, comoments, mean, comoment, batch_means, batch_counts):  # type: ignore[no-untyped-def]
+def _pool(paths, first, atom, per_batch, means, comoments, mean, comoment, batch_means, batch_counts):
     """Pool the atoms from path ``first`` on, one after another (Chan, Golub and LeVeque 1983, pairwise update)."""
     groups, atoms, rows = means.shape
     for a in range(atoms):

@@ -23,7 +23,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class FiniteDifference(PathEstimator):
-    r"""Central differences :math:`[V(p+h) - V(p-h)]/2h`, second order :math:`[V(p+h) - 2V(p) + V(p-h)]/h^2`, on the same normals.
+    r"""Central differences :math:`[V(p+h) - V(p-h)]/2h` and :math:`[V(p+h) - 2V(p) + V(p-h)]/h^2` on the same normals.
 
     The bump h is a share of the parameter's natural size (spot: :math:`S\,\sigma\sqrt T`; rate: :math:`\sigma/\sqrt T`; time: T; a
     model's parameter: the size it names). With n paths the share is :math:`n^{-2/3}` for the first derivative of a payoff without

@@ -38,7 +38,7 @@ class Pathwise(PathEstimator):
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""
         if contract.jumps:
             raise NotApplicable(
-                f"pathwise {greek.name} needs a payoff gradient and a {contract.family} payoff jumps; use LikelihoodRatio()"
+                f"pathwise {greek.name} needs a payoff gradient and {contract.gradient_lacks_because}; use LikelihoodRatio()"
             )
         if len(greek.parameters) > 1 and greek.parameters[0] != "spot":
             raise NotApplicable(

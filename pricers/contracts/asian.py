@@ -89,10 +89,8 @@ class Asian(Contract):
     def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
         """See `Contract.derivative`."""
         average = self.value(paths)
-        if self.average == "arithmetic":
-            moved = (paths.spot * tangent).mean(axis=0)
-        else:
-            moved = average * tangent.mean(axis=0)
+        arithmetic = self.average == "arithmetic"
+        moved = (paths.spot * tangent).mean(axis=0) if arithmetic else average * tangent.mean(axis=0)
         exercised = average > self.strike if self.option == "call" else average < self.strike
         sign = 1.0 if self.option == "call" else -1.0
         return sign * self.future_share * exercised * moved

@@ -43,16 +43,21 @@ class Contract(ABC):
     def jumps(self) -> bool:
         """Whether the payoff jumps somewhere as the spots move (then it has no pathwise derivative)."""
 
+    @property
+    def gradient_lacks_because(self) -> str:
+        """Why the payoff has no pathwise derivative, where it has none."""
+        return f"a {self.family} payoff jumps"
+
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:
         """What is paid at the last date, undiscounted, [lane]."""
 
     def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
-        r"""Derivative of the payoff, [lane], as each :math:`\ln S_k` moves at the rate ``tangent[k]`` ([time, lane] or [time, 1]).
+        r"""Derivative of the payoff, [lane], as each :math:`\ln S_k` moves at ``tangent[k]`` ([time, lane] or [time, 1]).
 
         Raises
         ------
         NotApplicable
             Where the payoff jumps: its mean moves although almost no path's payoff does.
         """
-        raise NotApplicable(f"a {self.family} payoff jumps and has no pathwise derivative; use LikelihoodRatio()")
+        raise NotApplicable(f"{self.gradient_lacks_because} and has no pathwise derivative; use LikelihoodRatio()")

@@ -56,4 +56,4 @@ class Digital(Contract):
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         paid = paths.last > self.strike if self.option == "call" else paths.last < self.strike
-        return self.cash * paid
+        return np.where(paid, self.cash, 0.0)

@@ -26,7 +26,7 @@ def _over_lanes(function: Callable[..., float]) -> Any:
     one_path = numba.njit(function)
 
     @numba.njit(nogil=True)
-    def drive(spot, terms, out):  # type: ignore[no-untyped-def]
+    def drive(spot, terms, out):
         path = np.empty(spot.shape[0])
         for lane in range(spot.shape[1]):
             for t in range(spot.shape[0]):
@@ -89,6 +89,11 @@ class PathFunction(Contract):
         """Taken to be so, unless a gradient was given."""
         return self.gradient is None
 
+    @property
+    def gradient_lacks_because(self) -> str:
+        """See `Contract.gradient_lacks_because`."""
+        return f"{getattr(self.function, '__name__', 'the function')} was given without gradient=..."
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         if self.over == "lanes":
@@ -109,7 +114,7 @@ class PathFunction(Contract):
     def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
         """See `Contract.derivative`."""
         if self.gradient is None:
-            raise NotApplicable(f"{self!r} has no gradient; give gradient=... or use LikelihoodRatio()")
+            return Contract.derivative(self, paths, tangent)
         by_spot = self._lanes(self.gradient(paths.spot, **self.terms), paths.spot.shape)
         moved: FloatArray = (by_spot * paths.spot * tangent).sum(axis=0)
         return moved

@@ -51,9 +51,7 @@ def exact_greeks(contract: Contract, model: Model, market: Market) -> dict[str, 
     """
     _load()
     if (type(contract), type(model)) not in _FORMULAS:
-        raise NotApplicable(
-            f"no exact formula is known for {contract.family} under {model.kind}; use LikelihoodRatio()"
-        )
+        raise NotApplicable(f"no exact formula is known for {contract.family} under {model.kind}; use LikelihoodRatio()")
     return dict(_answer(contract, model, market))
 
 

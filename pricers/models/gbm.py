@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
-def _evolve(log_spot, shift, scale, root, normals, spot, walk, squares):  # type: ignore[no-untyped-def]
+def _evolve(log_spot, shift, scale, root, normals, spot, walk, squares):
     """Spots of a block of GBM paths, and the two sums that its scores are made of.
 
     normals and spot are [time, lane]; shift, scale and root (the square root of the interval) are [time]; on return
@@ -43,7 +43,7 @@ def _evolve(log_spot, shift, scale, root, normals, spot, walk, squares):  # type
 
 
 @kernel
-def _weighted(weight, normals, out):  # type: ignore[no-untyped-def]
+def _weighted(weight, normals, out):
     """Sum over time of weight[time] * normals[time, lane]."""
     for lane in range(normals.shape[1]):
         out[lane] = weight[0] * normals[0, lane]
@@ -53,7 +53,7 @@ def _weighted(weight, normals, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _running(weight, shift, normals, out):  # type: ignore[no-untyped-def]
+def _running(weight, shift, normals, out):
     """Running sums over time of shift[time] + weight[time] * normals[time, lane]."""
     for lane in range(normals.shape[1]):
         out[0, lane] = shift[0] + weight[0] * normals[0, lane]

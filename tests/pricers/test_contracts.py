@@ -90,9 +90,7 @@ def test_a_barrier_touched_already():
             lambda spot, k: np.maximum(spot[0] * spot[2] / 100 - k, 0.0),
             times=DATES,
             over="lanes",
-            gradient=lambda spot, k: (
-                (spot[0] * spot[2] / 100 > k) * np.array([spot[2] / 100, 0.0 * spot[1], spot[0] / 100])
-            ),
+            gradient=lambda spot, k: (spot[0] * spot[2] / 100 > k) * np.array([spot[2] / 100, 0.0 * spot[1], spot[0] / 100]),
             k=95.0,
         ),
     ],

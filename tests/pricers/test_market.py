@@ -81,7 +81,8 @@ def test_volatility_is_linear_in_the_strike_and_flat_before_the_first_expiry():
 
 
 @pytest.mark.parametrize(
-    ("strike", "expiry", "field"), [(89.0, 0.5, "strike"), (85.0, 0.75, "strike"), (121.0, 1.0, "strike"), (100.0, 1.01, "expiry")]
+    ("strike", "expiry", "field"),
+    [(89.0, 0.5, "strike"), (85.0, 0.75, "strike"), (121.0, 1.0, "strike"), (100.0, 1.01, "expiry")],
 )
 def test_nothing_is_extrapolated(strike, expiry, field):
     with pytest.raises(InvalidInput, match="the volatility surface") as caught:

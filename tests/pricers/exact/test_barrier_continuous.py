@@ -1,4 +1,3 @@
-import itertools
 import math
 
 import mpmath
@@ -51,12 +50,8 @@ def haug_table(option, kind, strike, barrier, rate, dividend, expiry, rebate, re
         asset, money, ratio = S * mpmath.exp((b - r) * T), mpmath.exp(-r * T), H / S
         A = phi * asset * N(phi * x1) - phi * X * money * N(phi * x1 - phi * root)
         B = phi * asset * N(phi * x2) - phi * X * money * N(phi * x2 - phi * root)
-        C = phi * asset * ratio ** (2 * (mu + 1)) * N(eta * y1) - phi * X * money * ratio ** (2 * mu) * N(
-            eta * y1 - eta * root
-        )
-        D = phi * asset * ratio ** (2 * (mu + 1)) * N(eta * y2) - phi * X * money * ratio ** (2 * mu) * N(
-            eta * y2 - eta * root
-        )
+        C = phi * asset * ratio ** (2 * (mu + 1)) * N(eta * y1) - phi * X * money * ratio ** (2 * mu) * N(eta * y1 - eta * root)
+        D = phi * asset * ratio ** (2 * (mu + 1)) * N(eta * y2) - phi * X * money * ratio ** (2 * mu) * N(eta * y2 - eta * root)
         E = K * money * (N(eta * x2 - eta * root) - ratio ** (2 * mu) * N(eta * y2 - eta * root))
         F = K * (ratio ** (mu + lam) * N(eta * z) + ratio ** (mu - lam) * N(eta * z - 2 * eta * lam * root))
         if rebate_paid == "at expiry":
@@ -76,12 +71,12 @@ def haug_table(option, kind, strike, barrier, rate, dividend, expiry, rebate, re
     return price
 
 
-@pytest.mark.parametrize("paid", ["at expiry", "at hit"])
 @pytest.mark.parametrize("strike", [85.0, 100.0, 120.0])
-@pytest.mark.parametrize(("option", "kind"), list(itertools.product(("call", "put"), KINDS)))
+@pytest.mark.parametrize("option", ["call", "put"])
+@pytest.mark.parametrize(
+    ("kind", "paid"), [(kind, "at expiry") for kind in KINDS] + [(kind, "at hit") for kind in KINDS if "out" in kind]
+)
 def test_every_cell_of_haugs_table(option, kind, strike, paid, exact_derivatives, assert_close):
-    if paid == "at hit" and kind.endswith("in"):
-        pytest.skip("a knock-in has no rebate at hit")
     barrier, rate, dividend, expiry = (90.0 if kind.startswith("down") else 112.0), 0.05, 0.02, 0.75
     formula = haug_table(option, kind, strike, barrier, rate, dividend, expiry, 3.0, paid)
     wanted = exact_derivatives(formula, spot=100.0, vol=0.25, maturity=expiry)
@@ -117,9 +112,7 @@ def test_rebate_at_hit_is_the_discounted_first_passage_density(rate, growth, exa
         a = mpmath.log(barrier / spot)
 
         def density(t):
-            return (
-                mpmath.exp(-r * t - (a - drift * t) ** 2 / (2 * vol**2 * t)) * a / (vol * mpmath.sqrt(2 * mp.pi * t**3))
-            )
+            return mpmath.exp(-r * t - (a - drift * t) ** 2 / (2 * vol**2 * t)) * a / (vol * mpmath.sqrt(2 * mp.pi * t**3))
 
         end = expiry * stretch
         return 3 * mpmath.quad(density, [0, end / 50, end / 10, end / 2, end])
@@ -199,9 +192,7 @@ def test_continuity_correction_moves_the_barrier_and_its_greeks_know(kind, barri
     def corrected(spot=100.0, vol=0.3, rate=rate, dividend=dividend, expiry=0.6):
         moved = barrier * math.exp(sign * beta * vol * math.sqrt(expiry / 50))
         market = {"expiry": expiry, "log_growth": (rate - dividend) * expiry, "log_discount": -rate * expiry}
-        return reiner_rubinstein(
-            option="call", kind=kind, spot=spot, strike=100.0, barrier=moved, vol=vol, rebate=1.0, **market
-        )
+        return reiner_rubinstein(option="call", kind=kind, spot=spot, strike=100.0, barrier=moved, vol=vol, rebate=1.0, **market)
 
     market = {"expiry": 0.6, "log_growth": (rate - dividend) * 0.6, "log_discount": -rate * 0.6}
     terms = {"option": "call", "kind": kind, "spot": 100.0, "strike": 100.0, "barrier": barrier, "vol": 0.3}

@@ -33,9 +33,7 @@ def integral(terms, option):
         stdev = vol * mpmath.sqrt(stretch * sum(min(a, b) for a in times for b in times)) / count
         kink = (mpmath.log(terms["strike"]) - mean) / stdev
         edges = [kink + side * step for step in (0, 2, 5, 10, 20)]
-        value = mpmath.quad(
-            lambda z: abs(mpmath.exp(mean + stdev * z) - terms["strike"]) * mpmath.npdf(z), sorted(edges)
-        )
+        value = mpmath.quad(lambda z: abs(mpmath.exp(mean + stdev * z) - terms["strike"]) * mpmath.npdf(z), sorted(edges))
         return mpmath.exp(terms["log_discount"] * stretch - rate * maturity * stretch) * value
 
     return price

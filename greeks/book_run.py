@@ -1,0 +1,179 @@
+"""What every run over a portfolio shares: the jobs on common paths, the facts that a manifest states, the failures."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from greeks.estimators.estimator import Estimator, Scene
+from greeks.greek import Greek, greek
+from greeks.portfolio import Portfolio, Position, Reject
+from greeks.run import Answer, Job, answer
+from pricers.errors import InvalidInput
+from pricers.market import DAYS_PER_YEAR
+from pricers.models.gbm import GBM
+from pricers.plan import Plan
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["BookRun", "Clock", "Question", "answers", "error_frame", "known_greeks", "scene_of"]
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BookRun:
+    """All that a run over a portfolio says.
+
+    Attributes
+    ----------
+    kind : {"risk", "crosscheck"}
+    frame : DataFrame
+        One row per trade and Greek (and estimator, of a cross-check), in the order of the table that came in.
+    totals : DataFrame
+        See `greeks.totals.totals`; empty for a cross-check.
+    errors : DataFrame
+        One row per reason why a trade lacks a number: trade_id, row, field, value, reason.
+    valuation : date
+    plan : Plan
+    estimator : str
+        The run's, for rows that name none.
+    greeks : tuple of str
+    threads : int
+    rows, priced, failed : int
+        Trades: rows = priced + failed, and a trade is priced where all of its Greeks have a number.
+    estimators : dict
+        For each Greek, how many trades each estimator answered.
+    verdicts : dict
+        How many numbers agree, differ, are not comparable.
+    limit : float
+        Standard errors from which a difference counts.
+    ignored : tuple of str
+        Columns of the table that say nothing here.
+    seconds : dict
+        Wall time by stage.
+    started, ended : datetime
+        UTC.
+    """
+
+    kind: str
+    frame: pd.DataFrame
+    totals: pd.DataFrame
+    errors: pd.DataFrame
+    valuation: dt.date
+    plan: Plan
+    estimator: str
+    greeks: tuple[str, ...]
+    threads: int
+    rows: int
+    priced: int
+    failed: int
+    estimators: Mapping[str, Mapping[str, int]]
+    verdicts: Mapping[str, int]
+    limit: float
+    ignored: tuple[str, ...]
+    seconds: Mapping[str, float]
+    started: dt.datetime
+    ended: dt.datetime
+
+
+class Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.started, self.seconds = dt.datetime.now(dt.UTC), dict[str, float]()
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        now = time.perf_counter()
+        self.seconds[stage], self._last = now - self._last, now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Some Greeks of a position by some estimators."""
+
+    position: Position
+    greeks: tuple[Greek, ...]
+    estimators: tuple[Estimator, ...]
+
+
+def answers(
+    questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
+) -> list[Answer | Exception]:
+    """An answer, or what stopped it, for each question; positions on one underlying share their paths.
+
+    Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
+    order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates that are
+    a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last bits.
+    """
+    last: dict[str, int] = {}
+    for question in questions:
+        name, end = question.position.underlying, round(question.position.contract.times[-1] * DAYS_PER_YEAR)
+        last[name] = max(last.get(name, 0), end)
+    lattices = {name: tuple(day / DAYS_PER_YEAR for day in range(1, end + 2)) for name, end in last.items()}
+    order = sorted(range(len(questions)), key=lambda i: _neighbours(questions[i].position))
+    jobs = [
+        Job(
+            contract=question.position.contract,
+            scene=scene_of(question.position),
+            greeks=question.greeks,
+            estimators=question.estimators,
+            stream=question.position.underlying,
+            lattice=lattices[question.position.underlying],
+        )
+        for question in (questions[i] for i in order)
+    ]
+    found = answer(jobs, plan, threads=threads, keep_going=True, progress=progress)
+    by_question = dict(zip(order, found, strict=True))
+    return [by_question[i] for i in range(len(questions))]
+
+
+def _neighbours(position: Position) -> tuple[object, ...]:
+    """A key that brings together what shares paths: a block keeps what was last asked for."""
+    return position.underlying, len(position.contract.times), position.contract.times, repr(position.model)
+
+
+def scene_of(position: Position) -> Scene:
+    """The world that a position is valued in."""
+    return Scene(model=position.model, market=position.market)
+
+
+def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]:
+    """The Greeks of these names, each as a model of the portfolio (or GBM) defines it.
+
+    Raises
+    ------
+    InvalidInput
+        Where none does.
+    """
+    models = [*{position.model.kind: position.model for position in portfolio.positions}.values(), GBM(vol=1.0)]
+    found = {}
+    for name in names:
+        for model in models:
+            try:
+                found.setdefault(name, greek(name, model))
+            except InvalidInput as error:
+                unknown = error
+        if name not in found:
+            raise InvalidInput("greeks", unknown.value, unknown.reason)
+    return found
+
+
+def threads_used(threads: int | None) -> int:
+    """What `pricers.simulation.simulate` takes for its default."""
+    return threads if threads is not None else os.cpu_count() or 1
+
+
+def error_frame(rejects: Iterable[Reject]) -> pd.DataFrame:
+    """Rejects as a table."""
+    import pandas as pd
+
+    columns = ["trade_id", "row", "field", "value", "reason"]
+    return pd.DataFrame([[getattr(reject, column) for column in columns] for reject in rejects], columns=columns)

@@ -1,0 +1,129 @@
+"""Sums over positions, with the standard error that shared paths give them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.desk import Desk
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["LEVELS", "Term", "totals"]
+
+FloatArray = npt.NDArray[np.float64]
+
+LEVELS = ("book x underlying", "book", "underlying", "all")
+
+UNREADABLE = "(unreadable)"
+"""The book or underlying of a row whose name cannot be used."""
+
+COLUMNS = (
+    *("level", "book", "underlying", "greek", "value", "stderr", "unit", "desk_greek", "desk_value", "desk_stderr", "desk_unit"),
+    *("trades", "missing", "status"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Term:
+    """One position's part of a total.
+
+    Attributes
+    ----------
+    book, underlying, greek, unit : str
+    desk : Desk
+    factor : float
+        From raw to desk units.
+    value : float
+        Of the position, raw; NaN where there is none.
+    quantity : float
+    batches, counts : ndarray [batch]
+        Batch means for one contract, and the paths in each batch; empty for a closed form.
+    """
+
+    book: str
+    underlying: str
+    greek: str
+    unit: str
+    desk: Desk
+    factor: float = math.nan
+    value: float = math.nan
+    quantity: float = math.nan
+    batches: FloatArray
+    counts: FloatArray
+
+
+def totals(terms: Sequence[Term]) -> pd.DataFrame:
+    r"""Totals by book and underlying, by book, by underlying, and of all, one row for each and Greek.
+
+    Positions on one underlying share their paths, so their errors are correlated and no sum of squares is right. The paths
+    come in batches; with :math:`m_b` the quantity-weighted sum over trades of their means over batch b of :math:`n_b` paths, the total's variance is
+    :math:`\sum_b n_b (m_b - \bar m)^2 / ((B - 1) \sum_b n_b)` (batch means; Glasserman 2004, section 1.1.3 applied to the sum). Sums
+    are exactly rounded (`math.fsum`), so that no order of rows can change them and opposite positions leave exactly nothing.
+
+    A total is the sum of the positions that have a number; ``missing`` counts those that have none, and where no position has one
+    the total is NaN. Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
+    """
+    import pandas as pd
+
+    groups: dict[tuple[int, str, str, str], list[Term]] = {}
+    for term in terms:
+        for level, book, underlying in _places(term):
+            groups.setdefault((level, book, underlying, term.greek), []).append(term)
+    greeks = {name: place for place, name in enumerate(dict.fromkeys(term.greek for term in terms))}
+    ordered = sorted(groups, key=lambda key: (-key[0], key[1], key[2], greeks[key[3]]))
+    return pd.DataFrame([_total(key, groups[key]) for key in ordered], columns=list(COLUMNS))
+
+
+def _places(term: Term) -> Iterator[tuple[int, str, str]]:
+    book, underlying = term.book or UNREADABLE, term.underlying or UNREADABLE
+    yield 0, book, underlying
+    yield 1, book, ""
+    yield 2, "", underlying
+    yield 3, "", ""
+
+
+def _total(key: tuple[int, str, str, str], terms: list[Term]) -> tuple[object, ...]:
+    level, book, underlying, greek = key
+    desk = terms[0].desk
+    summed = [term for term in terms if math.isfinite(term.value)]
+    missing = len(terms) - len(summed)
+    additive = desk.power == 0 or len({term.underlying for term in summed}) == 1
+    desk_value, desk_stderr = _sum(summed, [term.factor for term in summed])
+    value, stderr = _sum(summed, [1.0] * len(summed)) if additive else (math.nan, math.nan)
+    status = "ok" if summed and not missing else f"lacks {missing} of {len(terms)} trades"
+    if summed and not math.isfinite(desk_value + desk_stderr):
+        status = "not finite"
+    return (
+        *(LEVELS[level], book, underlying, greek, value, stderr, terms[0].unit if additive else ""),
+        *(desk.name, desk_value, desk_stderr, desk.unit, len(summed), missing, status),
+    )
+
+
+def _sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
+    """Value and standard error of the weighted sum of the terms."""
+    if not terms:
+        return math.nan, math.nan
+    try:
+        return _batch_sum(terms, factors)
+    except (OverflowError, ValueError):  # of math.fsum, beyond the greatest float
+        return math.nan, math.nan
+
+
+def _batch_sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
+    value = math.fsum(term.value * factor for term, factor in zip(terms, factors, strict=True))
+    sampled = [(term, factor) for term, factor in zip(terms, factors, strict=True) if len(term.batches)]
+    if not sampled:
+        return value, 0.0
+    counts = sampled[0][0].counts
+    if len(counts) < 2:
+        return value, math.nan
+    series = np.array([math.fsum(batch) for batch in zip(*(t.batches * t.quantity * f for t, f in sampled), strict=True)])
+    deviations = series - np.average(series, weights=counts)
+    return value, math.sqrt(float(counts @ deviations**2) / (len(counts) - 1) / float(counts.sum()))

@@ -1,0 +1,174 @@
+"""Draws, paths and the loop over blocks, against plain Python."""
+
+import math
+
+import naive_gbm
+import numpy as np
+import pytest
+
+from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, ZeroCurve, price, schedule
+from pricers.draws import Block, Observation
+from pricers.estimate import Moments, controlled
+from pricers.plan import ATOM
+from pricers.simulation import Sampler, simulate
+
+CURVE = Market(spot=120.0, rate=ZeroCurve(times=(0.2, 1.0), rates=(0.01, 0.06)), dividend=0.03)
+DATES = (0.1, 0.35, 0.4, 0.9)
+
+
+def block(lattice=DATES, lanes=70, first=0, seed=11, stream=""):
+    return Block(seed=seed, stream=stream, lattice=lattice, first=first, lanes=lanes)
+
+
+def test_increments_on_a_finer_lattice_are_those_of_the_same_motion():
+    lattice = tuple(k / 50 for k in range(1, 51))
+    fine = block(lattice)
+    found = fine.increments(Observation((lattice[4], lattice[19], lattice[49]), lattice))
+    z = fine.normals()
+    for lane in (0, 33, 69):
+        walk = [math.fsum(math.sqrt(0.02) * z[k, lane] for k in range(n)) for n in (5, 20, 50)]
+        steps = np.diff([0.0, *walk]) / np.sqrt(np.diff([0.0, 0.1, 0.4, 1.0]))
+        assert found[:, lane] == pytest.approx(steps, rel=1e-12, abs=1e-13)
+
+
+def test_a_node_has_its_normals_whatever_follows_it_and_wherever_the_block_starts():
+    short, long = block(DATES[:2]), block(DATES, first=32)
+    assert np.array_equal(short.normals()[:, 32:], long.normals()[:2, :38])
+    assert not np.array_equal(block(stream="X").normals(), block(stream="Y").normals())
+    assert not np.array_equal(block().normals(0), block().normals(1))
+
+
+def test_a_date_off_the_lattice_is_an_error():
+    with pytest.raises(ValueError, match="must be a node"):
+        Observation((0.2,), DATES)
+    with pytest.raises(ValueError, match="must be a node"):
+        Observation((0.95,), DATES)
+
+
+@pytest.mark.parametrize("stretch", [1.0, 1.01])
+def test_gbm_paths_scores_and_tangents_against_plain_python(stretch):
+    model, dates = GBM(vol=0.3), Observation(DATES, DATES)
+    draws = block()
+    paths = model.paths(draws, dates, CURVE, stretch)
+    growth = [stretch * float(CURVE.log_growth(t)) for t in DATES]
+    for lane in (0, 41, 69):
+        z = draws.normals()[:, lane].tolist()
+        twin = naive_gbm.GBMPath(spot=120.0, vol=0.3, times=[stretch * t for t in DATES], growth=growth, normals=z)
+        assert paths.spot[:, lane] == pytest.approx(twin.spots(), rel=1e-14)
+        for parameter in ("spot", "rate", "dividend", "vol", "time"):
+            assert paths.score(parameter)[lane] == pytest.approx(twin.score(parameter), rel=1e-12, abs=1e-13)
+            assert np.broadcast_to(paths.law.tangent(parameter), (4, 70))[:, lane] == pytest.approx(
+                twin.tangent(parameter), rel=1e-11, abs=1e-13
+            )
+        for pair in (("spot", "spot"), ("spot", "vol"), ("vol", "vol")):
+            assert paths.score(*pair)[lane] == pytest.approx(twin.second_score(*pair), rel=2e-6, abs=1e-6)
+    assert paths.log_discount == pytest.approx(stretch * float(CURVE.log_discount(0.9)), rel=1e-15)
+
+
+def test_summaries_of_paths_against_plain_python():
+    paths = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE)
+    for lane in (0, 64, 69):
+        spots = paths.spot[:, lane].tolist()
+        assert paths.mean[lane] == pytest.approx(math.fsum(spots) / 4, rel=1e-15)
+        assert paths.geometric_mean[lane] == pytest.approx(math.prod(spots) ** 0.25, rel=1e-14)
+        assert (paths.minimum[lane], paths.maximum[lane], paths.last[lane]) == (min(spots), max(spots), spots[-1])
+
+
+def test_nan_is_neither_minimum_nor_maximum_of_others():
+    paths = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE)
+    paths.spot[2, 5] = math.nan
+    assert math.isnan(paths.minimum[5])
+    assert math.isnan(paths.maximum[5])
+    assert math.isnan(paths.mean[5])
+
+
+def test_gbm_knows_which_scores_it_lacks():
+    law = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE).law
+    with pytest.raises(NotApplicable, match=r"no score for rate x rate; use FiniteDifference\(\)"):
+        law.score(("rate", "rate"))
+
+
+class Known(Sampler):
+    """Rows that are written down: path i of group g has i**(row + 1) / 1000 + g."""
+
+    stream, lattice, shape = "", (1.0,), (2, 3)
+
+    def sample(self, block, out):
+        index = block.first + np.arange(block.lanes)
+        for group in range(2):
+            for row in range(3):
+                out[group, row] = (index / 1000.0) ** (row + 1) + group
+
+
+@pytest.mark.parametrize("paths", [2, 63, 64, 65, 1000, 20_001])
+def test_moments_are_those_of_all_paths(paths):
+    plan = Plan(paths=paths)
+    (found,) = simulate([Known()], plan, threads=2, lanes=192)
+    x = np.array([[(i / 1000.0) ** (row + 1) for i in range(paths)] for row in range(3)])
+    for group in range(2):
+        moments = found[group]
+        assert moments.count == paths
+        assert moments.mean == pytest.approx(x.mean(axis=1) + group, rel=1e-12)
+        assert moments.comoment == pytest.approx(np.cov(x, ddof=0) * paths, rel=1e-10, abs=1e-18)
+        size = plan.atoms_per_batch * ATOM
+        batches = [x[:, first : first + size] for first in range(0, paths, size)]
+        assert moments.batch_counts.tolist() == [batch.shape[1] for batch in batches]
+        assert moments.batch_means == pytest.approx(np.array([batch.mean(axis=1) + group for batch in batches]), rel=1e-12)
+
+
+def test_progress_ends_at_all_paths():
+    seen = []
+    simulate([Known()], Plan(paths=1000), threads=1, lanes=192, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(192, 1000), (384, 1000), (576, 1000), (768, 1000), (960, 1000), (1000, 1000)]
+
+
+class Failing(Known):
+    def sample(self, block, out):
+        if block.first >= 384:
+            raise ZeroDivisionError("at path 384")
+        super().sample(block, out)
+
+
+def test_a_sampler_that_fails_takes_none_with_it():
+    good, bad = simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192, keep_going=True)
+    assert good[0].count == 2000
+    assert isinstance(bad, ZeroDivisionError)
+    with pytest.raises(ZeroDivisionError, match="at path 384"):
+        simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True])
+def test_a_number_of_threads_that_is_none(threads):
+    with pytest.raises(InvalidInput, match="^threads must"):
+        simulate([Known()], Plan(paths=100), threads=threads)
+
+
+def test_controls_take_out_what_they_explain():
+    rng = np.random.default_rng(8)
+    c1, c2, noise = rng.normal(size=(3, 5000))
+    x = np.array([3.0 + 2.0 * c1 - 5.0 * c2 + 0.1 * noise, c1, c2, np.zeros(5000)])
+    centred = x - x.mean(axis=1, keepdims=True)
+    moments = Moments(count=5000, mean=x.mean(axis=1), comoment=centred @ centred.T, batch_means=x.T, batch_counts=np.ones(5000))
+    weights = controlled(moments, 0, (1, 2, 3))
+    assert weights == pytest.approx([1.0, -2.0, 5.0, 0.0], abs=0.01)
+    assert moments.stderr(weights, 3) == pytest.approx(0.1 / math.sqrt(5000), rel=0.03)
+    assert abs(moments.value(weights) - 3.0) < 4 * moments.stderr(weights, 3)
+    assert controlled(moments, 0, ()).tolist() == [1.0, 0.0, 0.0, 0.0]
+
+
+def test_price_by_simulation():
+    contract = European(option="put", strike=125.0, expiry=1.0)
+    found = price(contract, GBM(vol=0.3), CURVE, plan=Plan(paths=2**18, seed=4))
+    forward, discount = 120.0 * math.exp(0.03), math.exp(-0.06)
+    d2 = (math.log(forward / 125.0) - 0.045) / 0.3
+    cdf = lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0))  # noqa: E731
+    truth = discount * (125.0 * cdf(-d2) - forward * cdf(-d2 - 0.3))
+    assert abs(found.value - truth) < 4 * found.stderr
+    assert found.stderr < 0.05
+    assert (found.greek, found.paths, found.estimator) == ("price", 2**18, "simulation")
+
+
+def test_dates_need_not_be_few():
+    found = price(European(option="call", strike=120.0, expiry=0.5), GBM(vol=0.3), CURVE, plan=Plan(paths=100, seed=1))
+    assert math.isfinite(found.value)
+    assert len(schedule(2000, 1.0)) == 2000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -80,13 +80,29 @@ class Answer:
         return moments.batches(self._weights[greek, estimator]), moments.batch_counts
 
 
+class _Shared:
+    """One object for all equal scenes of a run, and one for all equal observations, so that jobs find what they share by identity."""
+
+    def __init__(self) -> None:
+        self._scenes: dict[Scene, Scene] = {}
+        self._observations: dict[tuple[tuple[float, ...], tuple[float, ...]], Observation] = {}
+
+    def scene(self, scene: Scene) -> Scene:
+        return self._scenes.setdefault(scene, scene)
+
+    def observation(self, times: tuple[float, ...], lattice: tuple[float, ...]) -> Observation:
+        if (times, lattice) not in self._observations:
+            self._observations[times, lattice] = Observation(times, lattice)
+        return self._observations[times, lattice]
+
+
 class _GreekSampler(Sampler):
     """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
 
-    def __init__(self, job: Job, plan: Plan):
+    def __init__(self, job: Job, plan: Plan, shared: _Shared):
         lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
         self.stream, self.lattice = job.stream, lattice
-        self.observed = Observation(job.contract.times, lattice)
+        self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.recipes: dict[tuple[str, str], Recipe] = {}
         self.rows: dict[str, tuple[int, int]] = {}
@@ -101,7 +117,8 @@ class _GreekSampler(Sampler):
                 except NotApplicable as refusal:
                     self.refusals[greek.name, estimator.name] = refusal
                 else:
-                    self.recipes[greek.name, estimator.name] = recipe
+                    scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
+                    self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
                     if estimator.name not in self.rows:
                         self.rows[estimator.name] = (width, estimator.controls)
                         width += 1 + estimator.controls
@@ -138,7 +155,8 @@ def answer(
     list
         An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
     """
-    samplers = [_GreekSampler(job, plan) for job in jobs]
+    shared = _Shared()
+    samplers = [_GreekSampler(job, plan, shared) for job in jobs]
     sampled = [p for p, sampler in enumerate(samplers) if sampler.recipes]
     moments = dict(
         zip(

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from pricers.kernel import kernel
 from pricers.philox import normals, stream_key
+from pricers.workspace import empty
 
 __all__ = ["Block", "Observation"]
 
@@ -52,10 +53,9 @@ class Observation:
         Whether they are the whole lattice.
     """
 
-    __slots__ = ("index", "intervals", "key", "times", "whole")
+    __slots__ = ("index", "intervals", "times", "whole")
 
     def __init__(self, times: tuple[float, ...], lattice: tuple[float, ...]):
-        self.key = times
         self.times = np.array(times)
         self.intervals = np.diff(self.times, prepend=0.0)
         nodes = np.array(lattice)
@@ -93,7 +93,7 @@ class Block:
         return self.once(("normals", factor), lambda: self._drawn(factor))
 
     def _drawn(self, factor: int) -> FloatArray:
-        out = np.empty((len(self.lattice), self.lanes))
+        out = empty((len(self.lattice), self.lanes))
         normals(out, self.key[0], self.key[1], self.first, 0, factor)
         return out
 
@@ -101,16 +101,16 @@ class Block:
         r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
         if observed.whole:
             return self.normals()
-        return self.recent(("increments", observed.key), lambda: self._differences(observed))
+        return self.recent(("increments", id(observed)), lambda: self._differences(observed))
 
     def _differences(self, observed: Observation) -> FloatArray:
-        out = np.empty((len(observed.times), self.lanes))
+        out = empty((len(observed.times), self.lanes))
         _increments(observed.index, np.sqrt(observed.intervals), self.once("walk", self._walk), out)
         return out
 
     def _walk(self) -> FloatArray:
         steps = self.normals()
-        out = np.empty_like(steps)
+        out = empty(steps.shape)
         _accumulate(np.sqrt(np.diff(self.lattice, prepend=0.0)), steps, out)
         return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,7 @@ class Paths:
 
     def __init__(self, *, times: FloatArray, spot: FloatArray, log_discount: float, law: Law):
         self.times, self.spot, self.log_discount, self.law = times, spot, log_discount, law
-        self._known: dict[Hashable, Any] = {}
+        self._known: dict[Hashable, FloatArray] = {}
 
     @property
     def last(self) -> FloatArray:
@@ -146,10 +146,13 @@ class Paths:
 
     def score(self, *parameters: str) -> FloatArray:
         """`Law.score`, computed once."""
-        if parameters not in self._known:
-            self._known[parameters] = self.law.score(parameters)
-        found: FloatArray = self._known[parameters]
-        return found
+        return self.once(parameters, lambda: self.law.score(parameters))
+
+    def once(self, key: Hashable, make: Callable[[], FloatArray]) -> FloatArray:
+        """``make()``, made once for these paths: for what several Greeks or contracts need."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     def log_discount_slope(self, parameter: str) -> float:
         """Derivative of the log discount factor by a parameter of market or time."""
@@ -160,9 +163,9 @@ class Paths:
         return 0.0
 
     def _summary(self, reduce: Any) -> FloatArray:
-        if reduce not in self._known:
-            out = np.empty(self.spot.shape[1])
-            reduce(self.spot, out)
-            self._known[reduce] = out
-        found: FloatArray = self._known[reduce]
-        return found
+        return self.once(reduce, lambda: self._reduced(reduce))
+
+    def _reduced(self, reduce: Any) -> FloatArray:
+        out = np.empty(self.spot.shape[1])
+        reduce(self.spot, out)
+        return out

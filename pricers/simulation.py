@@ -17,6 +17,7 @@ from pricers.estimate import Moments
 from pricers.kernel import kernel
 from pricers.moments import comoments
 from pricers.plan import ATOM, Plan
+from pricers.workspace import release
 
 __all__ = ["Sampler", "simulate"]
 
@@ -201,6 +202,7 @@ def _in_order(
     """The results of ``run`` in the order of ``firsts``, a few blocks ahead in threads."""
     if workers == 1 or len(firsts) == 1:
         yield from map(run, firsts)
+        release()
         return
     with ThreadPoolExecutor(workers, thread_name_prefix="greeks") as pool:
         ahead: deque[Future[tuple[int, dict[int, _Part]]]] = deque()

@@ -85,22 +85,23 @@ _SIN = (6.123233995736766e-17, -0.6459640975062462, 0.07969262624614423, -0.0046
         -3.598702939782113e-06, 5.642223379747013e-08)  # fmt: skip
 _COS = (1.0, -1.2337005501361697, 0.25366950790104803, -0.02086348076335072, 0.000919260274734828,
         -2.5202040587446632e-05, 4.7107369579623363e-07, -6.337542080972305e-09)  # fmt: skip
-_MILLS = (0.769193049750063, -0.6653825028900567, 0.49530561596997413, -0.3135331566712971, 0.1650203661705007,
-          -0.06911863870647982, 0.020795066797569855, -0.002993376769094473, -0.0007978693748911934,
-          0.000544899062695852, -5.937586616736071e-05, -4.9762853165030135e-05, 1.668170360977268e-05,
-          3.981182741532577e-06, -2.7703209441469523e-06, -3.374965203524632e-07, 4.3443907263764586e-07,
-          4.375841598285575e-08, -6.667529339227571e-08, -1.0618274174239376e-08, 7.630410417873182e-09,
-          2.224938767716443e-09)  # fmt: skip
-_CENTRE_P = (3.3454084769276964, 125.10023229057106, 1765.9948104982711, 11756.67237698158, 37708.77164427022,
-             53198.980202874496, 25591.95872436445, 1869.5014282726052)  # fmt: skip
-_CENTRE_Q = (1.0, 40.259287229489416, 623.3342207015452, 4676.675605935744, 17635.713130610762, 31459.34559454742,
-             22240.818627085275, 3934.990421743315)  # fmt: skip
-_TAIL_P = (1.4234371107496835, 4.8326244572794606, 6.461881900617133, 4.577411627463843, 1.919256572543308,
-           0.4974135739009721, 0.079612192592471, 0.007534383961911945, 0.00038491125051922016, 9.046045829814049e-06,
-           6.953159935722588e-08)  # fmt: skip
-_TAIL_Q = (1.0, 2.1953030059149046, 1.9923061687961208, 0.9760730614917137, 0.282148181453817, 0.0489901018910709,
-           0.004925087976520965, 0.00026223495228541065, 6.317970794597366e-06, 4.9165971440173515e-08,
-           5.990505504610221e-16)  # fmt: skip
+_MILLS = 0.769193049750063
+_MILLS_SLOPE = (-0.6653825028900567, 0.49530561596997413, -0.3135331566712971, 0.1650203661705007, -0.06911863870647982,
+                0.020795066797569855, -0.002993376769094473, -0.0007978693748911934, 0.000544899062695852,
+                -5.937586616736071e-05, -4.9762853165030135e-05, 1.668170360977268e-05, 3.981182741532577e-06,
+                -2.7703209441469523e-06, -3.374965203524632e-07, 4.3443907263764586e-07, 4.375841598285575e-08,
+                -6.667529339227571e-08, -1.0618274174239376e-08, 7.630410417873182e-09,
+                2.224938767716443e-09)  # fmt: skip
+_CENTRE_P = (4.754989808938185, 163.79066435874032, 2076.332304962618, 11934.561878442395, 30955.416523392472,
+             31193.8089614985, 7871.521350750696)  # fmt: skip
+_CENTRE_Q = (1.0, 40.20267976478213, 621.4317278293149, 4653.394048265738, 17508.44072092247, 31151.794608891072,
+             21960.16194668497, 3873.440762429696)  # fmt: skip
+_TAIL_P = (0.29353512694676265, 0.5298954441297992, 0.3852502187673789, 0.14734699902394777, 0.03216515131927925,
+           0.003973413381332048, 0.0002596647542600112, 8.02425204775125e-06, 9.749566218003554e-08,
+           3.115712079672661e-10)  # fmt: skip
+_TAIL_Q = (1.0, 2.224476225233082, 2.054833128916957, 1.0310996400227226, 0.30790865904221654, 0.05591450552800099,
+           0.0059971967136436995, 0.00035336420906195796, 1.0184083625911439e-05, 1.1866228630183202e-07,
+           3.7162152861260894e-10)  # fmt: skip
 
 
 @device
@@ -117,11 +118,11 @@ def _exp(x: float, low: float, factor: float) -> float:
     rounded = fma(x, _LOG2_E, _ROUND)
     k = rounded - _ROUND
     r = fma(k, -_LN2_LOW, fma(k, -_LN2_HIGH, x)) + low
-    significand = 1.0 + fma(r * r, horner(r, _EXP), r)
+    excess = fma(r * r, horner(r, _EXP), r)
     half = fma(k, 0.5, _ROUND)  # 2**k in two factors: k reaches beyond the exponents of float64 on both sides
     first = from_bits((bits(half) << _52) + _ONE)
     second = from_bits(((bits(rounded) - bits(half)) << _52) + _ONE)
-    return factor * significand * first * second
+    return fma(factor, excess, factor) * first * second
 
 
 @device
@@ -164,33 +165,41 @@ def sincos_turn(u: float) -> tuple[float, float]:
 
 @device
 def ndtr(x: float) -> float:
-    r"""Standard normal distribution function to 4 ulp, in the left tail too; below x = -37.5 results are subnormal.
+    r"""Standard normal distribution function to 2.7 ulp, in the left tail too, where results below x = -37.5 are subnormal.
 
-    :math:`\Phi(-t) = e^{-t^2/2} \cdot M(t)` for positive t; the polynomial is for :math:`(t + 5) M(t)` as a function of
-    :math:`(t - 5)/(t + 5)`. What squaring t rounds off is put back in the exponent.
+    :math:`\Phi(-t) = M(t) e^{-t^2/2}` for positive t, with :math:`(t + 5) M(t)` a polynomial in
+    :math:`(t - 5)/(t + 5)`. What the square and the quotient round off is put back in the exponent.
     """
     t = abs(x)
     t = 39.0 if t > 39.0 else t
-    z = 1.0 / (t + 5.0)
     square = t * t
-    tail = _exp(-0.5 * square, -0.5 * fma(t, t, -square), z * horner((t - 5.0) * z, _MILLS))
+    s = t + 5.0
+    z = 1.0 / s
+    y = fma(-10.0, z, 1.0)
+    lost = fma(-s, z, 1.0) + ((s - 5.0) - t) * z  # 1 / (t + 5) = z (1 + lost), which M feels through y as well
+    low = fma(-0.5, fma(t, t, -square), lost * fma(1.0 - y, fma(-0.6, y, 0.87), 1.0))
+    slope = horner(y, _MILLS_SLOPE)
+    mills = fma(y, slope, _MILLS)
+    tail = _exp(-0.5 * square, low, fma(z, mills, z * fma(y, slope, _MILLS - mills)))
     return 1.0 - tail if x > 0.0 else tail
 
 
 @device
 def ndtri(p: float) -> float:
-    r"""Inverse of the standard normal distribution function to 4 ulp; at 0 and 1 infinite, outside NaN.
+    r"""Inverse of the standard normal distribution function to 3.3 ulp; infinite at 0 and 1, NaN outside.
 
-    A rational function of :math:`q^2`, times :math:`q = p - \frac12`, where the nearer end of the interval is more than
-    0.08 away; else one of :math:`\sqrt{-\ln p}`, p counted from that end. Their variables are shifted so that all
-    coefficients are positive, and no digits cancel.
+    With p the distance to the nearer end of the interval: a straight line plus a rational function, of
+    :math:`q = \frac12 - p` and :math:`q^2` where p > 0.08, else of :math:`\sqrt{-\ln p}`. Their variables are shifted so
+    that all coefficients are positive and no digits cancel.
     """
     q = p - 0.5
+    r = q * q
     nearer = 1.0 - p if p > 0.5 else p
     central = nearer > 0.08
-    c = fma(-q, q, 0.1764)
+    c = 0.1764 - r
     t = math.sqrt(-log(nearer)) - 1.6
-    numerator = abs(q) * horner(c, _CENTRE_P) if central else horner(t, _TAIL_P)
+    line = 2.5066282746310007 * abs(q) if central else fma(1.4142135623730951, t, 1.4234371107496835)
+    numerator = abs(q) * r * horner(c, _CENTRE_P) if central else t * horner(t, _TAIL_P)
     denominator = horner(c, _CENTRE_Q) if central else horner(t, _TAIL_Q)
-    size = np.inf if nearer == 0.0 else numerator / denominator
+    size = np.inf if nearer == 0.0 else line + numerator / denominator
     return math.copysign(size, q)

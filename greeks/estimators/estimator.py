@@ -43,13 +43,13 @@ class Scene:
         return replace(self, model=self.model.bumped(parameter, by))
 
     def paths(self, block: Block, observed: Observation) -> Paths:
-        """The scene's paths of one block, shared with whoever asks for the same."""
-        return block.recent((self, observed.key), lambda: self.model.paths(block, observed, self.market, self.stretch))
+        """The scene's paths of one block, shared with whoever asks for the same (a run interns scenes and observations)."""
+        return block.recent((id(self), id(observed)), lambda: self.model.paths(block, observed, self.market, self.stretch))
 
 
 def present_value(contract: Contract, paths: Paths) -> FloatArray:
     """Discounted payoff of each path, [lane]."""
-    return math.exp(paths.log_discount) * contract.payoff(paths)
+    return paths.once(("present value", id(contract)), lambda: math.exp(paths.log_discount) * contract.payoff(paths))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -291,9 +291,7 @@ def _barrier(
     """Value a barrier option; ``edges`` are the logarithms of strike and barrier."""
     direction, knocks_in = barrier_kind(kind)
     if rebate_paid not in ("at expiry", "at hit") or (knocks_in and rebate_paid == "at hit"):
-        raise ValueError(
-            f"a {kind} cannot pay its rebate {rebate_paid!r}; use 'at expiry', or 'at hit' for a knock-out"
-        )
+        raise ValueError(f"a {kind} cannot pay its rebate {rebate_paid!r}; use 'at expiry', or 'at hit' for a knock-out")
     vanilla = vanilla_piece(option=option, strike=strike, cash=cash)
     distance = edges["barrier"] - market.log_spot
     discounted_rebate = market.discount.exp() * rebate
@@ -305,9 +303,7 @@ def _barrier(
 
     barrier = math.exp(edges["barrier"].value)
     at_hit = rebate_paid == "at hit"
-    pieces = alive_pieces(
-        vanilla=vanilla, direction=direction, strike=strike, barrier=barrier, rebate=0.0 if at_hit else rebate
-    )
+    pieces = alive_pieces(vanilla=vanilla, direction=direction, strike=strike, barrier=barrier, rebate=0.0 if at_hit else rebate)
     log_forward = market.log_spot + market.growth
     mu = market.growth / (market.stdev * market.stdev) - 0.5
     image = market.discount + mu * distance * 2.0

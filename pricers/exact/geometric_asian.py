@@ -73,9 +73,7 @@ def geometric_asian(
 
     log_forward = past_log_sum / total + weight * np.log(spot) + mean_growth - 0.5 * vol**2 * lag
     side = option_sign(option)
-    tail = lognormal_tail(
-        forward=np.exp(log_forward), stdev=vol * root, edge=strike, side=side, slope=side, level=-side * strike
-    )
+    tail = lognormal_tail(forward=np.exp(log_forward), stdev=vol * root, edge=strike, side=side, slope=side, level=-side * strike)
 
     forward_vega = -vol * lag  # d log_forward / d vol
     discount = np.exp(log_discount)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Law, Paths
 from pricers.special import exp
+from pricers.workspace import empty
 
 __all__ = ["GBM"]
 
@@ -62,6 +64,14 @@ def _running(weight, shift, normals, out):
             out[t, lane] = out[t - 1, lane] + (shift[t] + weight[t] * normals[t, lane])
 
 
+@lru_cache(maxsize=256)
+def _steps(vol: float, observed: Observation, market: Market, stretch: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Length, drift and square root of the length of each interval, [time]."""
+    intervals = stretch * observed.intervals
+    growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
+    return intervals, growth - 0.5 * vol**2 * intervals, np.sqrt(intervals)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GBM(Model):
     r"""Geometric Brownian motion: :math:`d\ln S = (r - q - \tfrac12\sigma^2)\,dt + \sigma\,dW`, sampled exactly at any dates.
@@ -86,11 +96,8 @@ class GBM(Model):
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
         normals = block.increments(observed)
-        intervals = stretch * observed.intervals
-        growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
-        shift = growth - 0.5 * self.vol**2 * intervals
-        root = np.sqrt(intervals)
-        spot, walk, squares = np.empty_like(normals), np.empty(block.lanes), np.empty(block.lanes)
+        intervals, shift, root = _steps(self.vol, observed, market, stretch)
+        spot, walk, squares = empty(normals.shape), np.empty(block.lanes), np.empty(block.lanes)
         _evolve(np.log(market.spot), shift, self.vol * root, root, normals, spot, walk, squares)
         return Paths(
             times=stretch * observed.times,
@@ -177,6 +184,6 @@ class _LogNormal(Law):
         raise NotApplicable(f"GBM has no parameter {parameter}")
 
     def _running(self, weight: FloatArray, shift: FloatArray) -> FloatArray:
-        out = np.empty_like(self.normals)
+        out = empty(self.normals.shape)
         _running(weight, shift, self.normals, out)
         return out

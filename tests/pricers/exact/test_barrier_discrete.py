@@ -256,6 +256,7 @@ HARD = {
     "last dates minutes apart": {"times": [0.5, 1.0, 1.0 + 1e-5]},
     "only two, minutes apart": {"times": [1.0, 1.0 + 1e-5]},
     "from hours to years": {"times": [1e-3, 2e-3, 0.5, 0.501, 3.0, 3.001, 10.0]},
+    "a source beginning below its window": {"times": [0.5, 1.0, 1.001, 1.002, 1.003, 1.004, 2.0, 3.0], "barrier": 8.8},
     "huge volatility": {"vol": 1.5, "times": [0.1, 0.5, 3.0, 5.0]},
     "small step deviation": {"vol": 0.01, "times": equal(252, 0.1), "barrier": 99.8},
 }

@@ -7,6 +7,8 @@ from pricers.version import __version__
 
 if TYPE_CHECKING:
     from greeks.comparison import crosscheck
+    from greeks.estimators.combined import Combined
+    from greeks.estimators.controlled import Controlled
     from greeks.estimators.exact import Exact
     from greeks.estimators.finite_difference import FiniteDifference
     from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from pricers.estimate import Estimate
 
 __all__ = [
+    "Combined",
+    "Controlled",
     "Estimate",
     "Exact",
     "FiniteDifference",
@@ -32,6 +36,8 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "Combined": "greeks.estimators.combined",
+        "Controlled": "greeks.estimators.controlled",
         "Estimate": "pricers.estimate",
         "Exact": "greeks.estimators.exact",
         "FiniteDifference": "greeks.estimators.finite_difference",

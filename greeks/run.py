@@ -105,30 +105,32 @@ class _GreekSampler(Sampler):
         self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.recipes: dict[tuple[str, str], Recipe] = {}
-        self.rows: dict[str, tuple[int, int]] = {}
         self.greeks = tuple(greek.name for greek in job.greeks)
-        width = 0
         for estimator in job.estimators:
-            if not isinstance(estimator, PathEstimator):
-                continue
-            for greek in job.greeks:
-                try:
-                    recipe = estimator.recipe(greek, job.contract, job.scene, plan)
-                except NotApplicable as refusal:
-                    self.refusals[greek.name, estimator.name] = refusal
-                else:
-                    scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
-                    self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
-                    if estimator.name not in self.rows:
-                        self.rows[estimator.name] = (width, estimator.controls)
-                        width += 1 + estimator.controls
+            if isinstance(estimator, PathEstimator):
+                for greek in job.greeks:
+                    self._add(estimator, greek, job, plan, shared)
+        self.rows: dict[str, int] = {}
+        width = 0
+        for name in dict.fromkeys(name for _, name in self.recipes):
+            self.rows[name] = width
+            width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
+
+    def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:
+        try:
+            recipe = estimator.recipe(greek, job.contract, job.scene, plan)
+        except NotApplicable as refusal:
+            self.refusals[greek.name, estimator.name] = refusal
+        else:
+            scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
+            self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
 
     def sample(self, block: Block, out: FloatArray) -> None:
         out[...] = 0.0
         for (greek, estimator), recipe in self.recipes.items():
             paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
-            group, (row, _) = self.greeks.index(greek), self.rows[estimator]
+            group, row = self.greeks.index(greek), self.rows[estimator]
             for offset, numbers in enumerate(recipe.samples(paths)):
                 out[group, row + offset] = numbers
 
@@ -195,18 +197,17 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 else:
                     result.estimates[key] = _estimate(greek, estimator, value)
             elif key in sampler.recipes:
-                row, controls = sampler.rows[estimator.name]
+                recipe, row = sampler.recipes[key], sampler.rows[estimator.name]
                 group = by_name[greek.name]
-                used = tuple(range(row + 1, row + 1 + controls)) if greek.parameters else ()
+                used = tuple(range(row + 1, row + 1 + recipe.controls))
                 weights = controlled(group, row, used)
                 result._weights[key] = weights
-                recipe = sampler.recipes[key]
                 value = group.value(weights)
                 result.estimates[key] = _estimate(
                     greek,
                     estimator,
                     value,
-                    stderr=group.stderr(weights, len(used)),
+                    stderr=group.stderr(weights),
                     paths=plan.paths,
                     note=recipe.note,
                     truncation=recipe.truncation * abs(value),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Estimate", "Moments", "controlled"]
+__all__ = ["FOLDS", "Estimate", "Moments", "controlled"]
 
 FloatArray = npt.NDArray[np.float64]
+
+FOLDS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,60 +52,67 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Moments:
-    """First and second moments of rows of numbers, one number per path and row.
+    """First and second moments of rows of numbers, one number per path and row, kept apart for two folds of the paths.
+
+    Batches of consecutive paths fall into the folds in turn. What is fitted on one fold is applied to the other, so that a fitted
+    number is unbiased and its error honest.
 
     Attributes
     ----------
-    count : int
+    counts : ndarray [fold]
         Paths.
-    mean : ndarray [row]
-    comoment : ndarray [row, row]
-        Sum over paths of products of deviations from the mean.
+    mean : ndarray [fold, row]
+    comoment : ndarray [fold, row, row]
+        Sum over paths of products of deviations from the fold's mean.
     batch_means : ndarray [batch, row]
-        Means over consecutive batches of paths.
     batch_counts : ndarray [batch]
-        Paths in each batch.
+        Paths in each batch; batch b is in fold b % 2.
     """
 
-    count: int
+    counts: FloatArray
     mean: FloatArray
     comoment: FloatArray
     batch_means: FloatArray
     batch_counts: FloatArray
 
     def value(self, weights: FloatArray) -> float:
-        """Mean of a weighted sum of the rows."""
-        return float(weights @ self.mean)
+        """Mean over all paths of a sum of the rows, with ``weights[fold, row]``."""
+        return float(self.counts @ np.einsum("fr,fr->f", weights, self.mean) / self.counts.sum())
 
-    def stderr(self, weights: FloatArray, fitted: int = 0) -> float:
-        """Standard error of that mean; ``fitted`` coefficients of the weights came from these very moments."""
-        freedom = self.count - 1 - fitted
-        if freedom < 1:
-            return float("nan")
-        squares = float(weights @ self.comoment @ weights)
-        return float(np.sqrt(max(squares, 0.0) / freedom / self.count)) if squares == squares else float("nan")
+    def stderr(self, weights: FloatArray) -> float:
+        """Standard error of that mean; NaN where a fold has but one path."""
+        squares = np.einsum("fr,frs,fs->f", weights, self.comoment, weights)
+        filled = self.counts > 0
+        with np.errstate(divide="ignore", invalid="ignore"):
+            variances = self.counts[filled] * np.maximum(squares[filled], 0.0) / (self.counts[filled] - 1.0)
+        return float(np.sqrt(variances.sum()) / self.counts.sum())
 
     def batches(self, weights: FloatArray) -> FloatArray:
         """Batch means of the weighted sum, [batch]."""
-        found: FloatArray = self.batch_means @ weights
-        return found
+        folds = np.arange(len(self.batch_means)) % FOLDS
+        return np.einsum("br,br->b", weights[folds], self.batch_means)
 
 
 def controlled(moments: Moments, target: int, controls: tuple[int, ...]) -> FloatArray:
-    r"""Weights [row] of ``target`` less its regression on zero-mean ``controls``.
+    r"""Weights [fold, row] of ``target`` less its regression on zero-mean ``controls``, fitted on the other fold.
 
-    :math:`Y - \beta^\top C` with :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}`.
-
-    Glasserman (2004), section 4.1.2. A control without variance gets no weight.
+    :math:`Y - \beta^\top C` with :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}` (Glasserman 2004, section 4.1.2). A control without variance
+    gets no weight, and none has any where the other fold has less than ten paths for each.
     """
-    weights = np.zeros(len(moments.mean))
-    weights[target] = 1.0
-    if controls:
-        index = list(controls)
-        inner, cross = moments.comoment[np.ix_(index, index)], moments.comoment[index, target]
-        scale = np.sqrt(np.diag(inner))
-        if np.all(np.isfinite(inner)) and np.all(np.isfinite(cross)):
-            scale = np.where(scale > 0.0, scale, 1.0)
-            slope = np.linalg.lstsq(inner / np.outer(scale, scale), cross / scale, rcond=1e-12)[0] / scale
-            weights[index] = -slope
+    weights = np.zeros_like(moments.mean)
+    weights[:, target] = 1.0
+    index = list(controls)
+    for fold in range(FOLDS):
+        other = FOLDS - 1 - fold
+        if index and moments.counts[other] >= 10 * len(index):
+            weights[fold, index] = -_slope(moments.comoment[other], target, index)
     return weights
+
+
+def _slope(comoment: FloatArray, target: int, controls: list[int]) -> FloatArray:
+    inner, cross = comoment[np.ix_(controls, controls)], comoment[controls, target]
+    if not (np.all(np.isfinite(inner)) and np.all(np.isfinite(cross))):
+        return np.zeros(len(controls))
+    scale = np.sqrt(np.diag(inner))
+    scale = np.where(scale > 0.0, scale, 1.0)
+    return np.linalg.lstsq(inner / np.outer(scale, scale), cross / scale, rcond=1e-12)[0] / scale

@@ -53,7 +53,7 @@ def price(contract: Contract, model: Model, market: Market, *, plan: Plan | None
     (result,) = simulate([_PresentValue(contract, model, market, plan)], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
-    weights = np.ones(1)
+    weights = np.ones_like(result[0].mean)
     return Estimate(
         greek="price",
         value=result[0].value(weights),

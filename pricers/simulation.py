@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from pricers.draws import Block
 from pricers.errors import InvalidInput
-from pricers.estimate import Moments
+from pricers.estimate import FOLDS, Moments
 from pricers.kernel import kernel
 from pricers.moments import comoments
 from pricers.plan import ATOM, Plan
@@ -53,23 +53,28 @@ class Sampler(ABC):
 
 
 @kernel
-def _pool(paths, first, atom, per_batch, means, comoments, mean, comoment, batch_means, batch_counts):
-    """Pool the atoms from path ``first`` on, one after another (Chan, Golub and LeVeque 1983, pairwise update)."""
+def _pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment, batch_means, batch_counts):
+    """Pool atoms from path ``first`` on, one after another, into the folds that their batches fall into.
+
+    The pairwise update of Chan, Golub and LeVeque (1983).
+    """
     groups, atoms, rows = means.shape
     for a in range(atoms):
-        seen = first + a * atom
-        more = min(atom, paths - seen)
-        batch = seen // (atom * per_batch)
-        batch_counts[batch] += more
-        share, batch_share = more / (seen + more), more / batch_counts[batch]
-        weight = seen * share
+        batch = (first // atom + a) // per_batch
+        fold = batch % counts.shape[0]
+        size = sizes[a]
+        batch_counts[batch] += size
+        batch_share = size / batch_counts[batch]
+        share = size / (counts[fold] + size)
+        weight = counts[fold] * share
+        counts[fold] += size
         for g in range(groups):
             for i in range(rows):
-                shift = means[g, a, i] - mean[g, i]
+                shift = means[g, a, i] - mean[g, fold, i]
                 for j in range(rows):
-                    comoment[g, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, j]) * weight
+                    comoment[g, fold, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, fold, j]) * weight
             for i in range(rows):
-                mean[g, i] += (means[g, a, i] - mean[g, i]) * share
+                mean[g, fold, i] += (means[g, a, i] - mean[g, fold, i]) * share
                 batch_means[batch, g, i] += (means[g, a, i] - batch_means[batch, g, i]) * batch_share
 
 
@@ -78,29 +83,21 @@ class _Accumulator:
 
     def __init__(self, shape: tuple[int, int], plan: Plan):
         groups, rows = shape
-        self._plan = plan
-        self._mean, self._comoment = np.zeros((groups, rows)), np.zeros((groups, rows, rows))
+        self._plan, self._counts = plan, np.zeros(FOLDS)
+        self._mean, self._comoment = np.zeros((groups, FOLDS, rows)), np.zeros((groups, FOLDS, rows, rows))
         self._batch_means, self._batch_counts = np.zeros((plan.batches, groups, rows)), np.zeros(plan.batches)
 
     def add(self, first: int, means: FloatArray, comoments: FloatArray) -> None:
-        plan = self._plan
-        _pool(
-            plan.paths,
-            first,
-            ATOM,
-            plan.atoms_per_batch,
-            means,
-            comoments,
-            self._mean,
-            self._comoment,
-            self._batch_means,
-            self._batch_counts,
-        )
+        starts = first + ATOM * np.arange(means.shape[1])
+        sizes = np.minimum(ATOM, self._plan.paths - starts).astype(float)
+        batches = self._plan.atoms_per_batch, sizes
+        totals = self._counts, self._mean, self._comoment, self._batch_means, self._batch_counts
+        _pool(first, ATOM, *batches, means, comoments, *totals)
 
     def moments(self) -> list[Moments]:
         return [
             Moments(
-                count=self._plan.paths,
+                counts=self._counts,
                 mean=self._mean[group],
                 comoment=self._comoment[group],
                 batch_means=self._batch_means[:, group],

@@ -61,8 +61,9 @@ class Recipe:
     scenes : tuple of Scene
         What to simulate, on the same normals.
     samples : callable
-        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then rows of known mean zero
-        (as many as the estimator's `PathEstimator.controls`, or none) for its variance to be reduced by.
+        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then the control rows.
+    controls : int
+        Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
         What a reader should know about the number besides its error.
     truncation : float
@@ -71,6 +72,7 @@ class Recipe:
 
     scenes: tuple[Scene, ...]
     samples: Callable[[tuple[Paths, ...]], tuple[FloatArray, ...]]
+    controls: int = 0
     note: str = ""
     truncation: float = 0.0
 
@@ -88,8 +90,6 @@ class PathEstimator(Estimator):
 
     It never averages: standard errors, controls and paired comparisons are made once, for all of them.
     """
-
-    controls: ClassVar[int] = 0
 
     @abstractmethod
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:

@@ -32,7 +32,6 @@ class LikelihoodRatio(PathEstimator):
     """
 
     name: ClassVar[str] = "likelihood_ratio"
-    controls: ClassVar[int] = 1
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; second derivatives by rate or time are refused (the discount factor moves too)."""
@@ -48,4 +47,4 @@ class LikelihoodRatio(PathEstimator):
             slope = path.log_discount_slope(greek.parameters[0])
             return greek.sign * value * (score + slope), score
 
-        return Recipe(scenes=(scene,), samples=samples)
+        return Recipe(scenes=(scene,), samples=samples, controls=1 if greek.parameters else 0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.contracts.european import European
 from pricers.errors import InvalidInput, increasing, one_of, positive
 from pricers.paths import Paths
 
@@ -65,6 +66,12 @@ class Asian(Contract):
     def jumps(self) -> bool:
         """No."""
         return False
+
+    @property
+    def relatives(self) -> tuple[Contract, ...]:
+        """The geometric average of the same fixings, and vanillas on the last one."""
+        vanillas = tuple(European(option=o, strike=self.strike, expiry=self.fixings[-1]) for o in OPTIONS)
+        return vanillas if self.average == "geometric" else (replace(self, average="geometric"), *vanillas)
 
     @property
     def future_share(self) -> float:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.contracts.digital import Digital
+from pricers.contracts.european import European
 from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
 from pricers.paths import Paths
 
@@ -64,6 +66,14 @@ class Barrier(Contract):
     def times(self) -> tuple[float, ...]:  # type: ignore[override]
         """The monitoring dates still to come."""
         return self.monitoring
+
+    @property
+    def relatives(self) -> tuple[Contract, ...]:
+        """Vanillas and digitals on the last date, at the strike and at the barrier."""
+        last, levels = self.monitoring[-1], dict.fromkeys((self.strike, self.barrier))
+        calls = tuple(European(option="call", strike=level, expiry=last) for level in levels)
+        digitals = tuple(Digital(option="call", strike=level, expiry=last) for level in levels)
+        return (European(option="put", strike=self.strike, expiry=last), *calls, *digitals)
 
     @property
     def down(self) -> bool:

@@ -48,6 +48,11 @@ class Contract(ABC):
         """Why the payoff has no pathwise derivative, where it has none."""
         return f"a {self.family} payoff jumps"
 
+    @property
+    def relatives(self) -> tuple[Contract, ...]:
+        """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
+        return ()
+
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:
         """What is paid at the last date, undiscounted, [lane]."""

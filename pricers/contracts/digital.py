@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import OPTIONS, Contract, dates
+from pricers.contracts.european import European
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
@@ -47,6 +48,11 @@ class Digital(Contract):
     def times(self) -> tuple[float, ...]:  # type: ignore[override]
         """The expiry."""
         return (self.expiry,)
+
+    @property
+    def relatives(self) -> tuple[Contract, ...]:
+        """Vanillas at the strike."""
+        return tuple(European(option=o, strike=self.strike, expiry=self.expiry) for o in OPTIONS)
 
     @property
     def jumps(self) -> bool:

@@ -107,13 +107,16 @@ def test_moments_are_those_of_all_paths(paths):
     x = np.array([[(i / 1000.0) ** (row + 1) for i in range(paths)] for row in range(3)])
     for group in range(2):
         moments = found[group]
-        assert moments.count == paths
-        assert moments.mean == pytest.approx(x.mean(axis=1) + group, rel=1e-12)
-        assert moments.comoment == pytest.approx(np.cov(x, ddof=0) * paths, rel=1e-10, abs=1e-18)
         size = plan.atoms_per_batch * ATOM
         batches = [x[:, first : first + size] for first in range(0, paths, size)]
         assert moments.batch_counts.tolist() == [batch.shape[1] for batch in batches]
         assert moments.batch_means == pytest.approx(np.array([batch.mean(axis=1) + group for batch in batches]), rel=1e-12)
+        for fold in range(2):
+            part = np.hstack([np.empty((3, 0)), *batches[fold::2]])
+            assert moments.counts[fold] == part.shape[1]
+            if part.shape[1]:
+                assert moments.mean[fold] == pytest.approx(part.mean(axis=1) + group, rel=1e-12)
+                assert moments.comoment[fold] == pytest.approx(np.cov(part, ddof=0) * part.shape[1], rel=1e-10, abs=1e-18)
 
 
 def test_progress_ends_at_all_paths():
@@ -131,7 +134,7 @@ class Failing(Known):
 
 def test_a_sampler_that_fails_takes_none_with_it():
     good, bad = simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192, keep_going=True)
-    assert good[0].count == 2000
+    assert good[0].counts.sum() == 2000
     assert isinstance(bad, ZeroDivisionError)
     with pytest.raises(ZeroDivisionError, match="at path 384"):
         simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192)
@@ -143,17 +146,40 @@ def test_a_number_of_threads_that_is_none(threads):
         simulate([Known()], Plan(paths=100), threads=threads)
 
 
+def folded(x):
+    """Moments of rows x[row, path], the first half of the paths in fold 0."""
+    halves = np.split(x, 2, axis=1)
+    means = np.array([half.mean(axis=1) for half in halves])
+    centred = [half - half.mean(axis=1, keepdims=True) for half in halves]
+    comoment = np.array([half @ half.T for half in centred])
+    counts = np.array([float(half.shape[1]) for half in halves])
+    return Moments(counts=counts, mean=means, comoment=comoment, batch_means=means, batch_counts=counts)
+
+
 def test_controls_take_out_what_they_explain():
     rng = np.random.default_rng(8)
-    c1, c2, noise = rng.normal(size=(3, 5000))
-    x = np.array([3.0 + 2.0 * c1 - 5.0 * c2 + 0.1 * noise, c1, c2, np.zeros(5000)])
-    centred = x - x.mean(axis=1, keepdims=True)
-    moments = Moments(count=5000, mean=x.mean(axis=1), comoment=centred @ centred.T, batch_means=x.T, batch_counts=np.ones(5000))
+    c1, c2, noise = rng.normal(size=(3, 10_000))
+    moments = folded(np.array([3.0 + 2.0 * c1 - 5.0 * c2 + 0.1 * noise, c1, c2, np.zeros(10_000)]))
     weights = controlled(moments, 0, (1, 2, 3))
-    assert weights == pytest.approx([1.0, -2.0, 5.0, 0.0], abs=0.01)
-    assert moments.stderr(weights, 3) == pytest.approx(0.1 / math.sqrt(5000), rel=0.03)
-    assert abs(moments.value(weights) - 3.0) < 4 * moments.stderr(weights, 3)
-    assert controlled(moments, 0, ()).tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert weights == pytest.approx(np.array([[1.0, -2.0, 5.0, 0.0]] * 2), abs=0.01)
+    assert moments.stderr(weights) == pytest.approx(0.1 / math.sqrt(10_000), rel=0.03)
+    assert abs(moments.value(weights) - 3.0) < 4 * moments.stderr(weights)
+    assert controlled(moments, 0, ()).tolist() == [[1.0, 0.0, 0.0, 0.0]] * 2
+    assert moments.batches(weights).mean() == pytest.approx(moments.value(weights), rel=1e-14)
+
+
+def test_coefficients_come_from_the_other_fold():
+    rng = np.random.default_rng(9)
+    control = rng.normal(size=2000)
+    moments = folded(np.array([np.where(np.arange(2000) < 1000, 1.0, 4.0) * control, control]))
+    assert controlled(moments, 0, (1,)) == pytest.approx(np.array([[1.0, -4.0], [1.0, -1.0]]), rel=1e-9)
+
+
+def test_too_few_paths_for_a_fit_leave_the_controls_out():
+    rng = np.random.default_rng(9)
+    moments = folded(rng.normal(size=(3, 38)))
+    assert controlled(moments, 0, (1, 2)).tolist() == [[1.0, 0.0, 0.0]] * 2
+    assert controlled(moments, 0, (1,))[0, 1] != 0.0
 
 
 def test_price_by_simulation():

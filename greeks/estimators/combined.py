@@ -1,0 +1,60 @@
+"""Several unbiased estimators of one Greek, combined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.errors import InvalidInput
+from pricers.paths import Paths
+from pricers.plan import Plan
+
+__all__ = ["Combined"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Combined(PathEstimator):
+    r"""The combination of least variance of unbiased estimators on the same paths.
+
+    Their differences have mean zero and serve as controls: :math:`Y_1 - \sum_k \beta_k (Y_1 - Y_k)`, with coefficients fitted on the
+    same paths.
+
+    Parameters
+    ----------
+    *estimators : PathEstimator
+        Two or more, such as ``Combined(LikelihoodRatio(), Pathwise())``; one that refuses makes the combination refuse.
+    """
+
+    estimators: tuple[PathEstimator, ...]
+
+    def __init__(self, *estimators: PathEstimator):
+        if len(estimators) < 2 or not all(isinstance(e, PathEstimator) and e.unbiased for e in estimators):
+            raise InvalidInput("estimators", estimators, "must be two or more unbiased estimators on paths")
+        object.__setattr__(self, "estimators", estimators)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """All names."""
+        return " + ".join(estimator.name for estimator in self.estimators)
+
+    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+        """See `PathEstimator.recipe`."""
+        recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]
+        ends = np.cumsum([len(recipe.scenes) for recipe in recipes])
+
+        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
+            groups = (recipe.samples(paths[end - len(recipe.scenes) : end]) for recipe, end in zip(recipes, ends, strict=True))
+            (first, *controls), *others = groups
+            for other, *more in others:
+                controls += [first - other, *more]
+            return (first, *controls)
+
+        controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
+        return Recipe(scenes=tuple(scene for recipe in recipes for scene in recipe.scenes), samples=samples, controls=controls)

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from greeks.estimators.finite_difference import FiniteDifference
     from greeks.estimators.likelihood_ratio import LikelihoodRatio
     from greeks.estimators.pathwise import Pathwise
+    from greeks.estimators.survival import OneStepSurvival
+    from greeks.markets import MarketData, Underlying, load_market
+    from greeks.risk import risk_report
     from greeks.sensitivity import Sensitivities, sensitivities
     from pricers.errors import InvalidInput, NotApplicable
     from pricers.estimate import Estimate
@@ -25,11 +28,16 @@ __all__ = [
     "FiniteDifference",
     "InvalidInput",
     "LikelihoodRatio",
+    "MarketData",
     "NotApplicable",
+    "OneStepSurvival",
     "Pathwise",
     "Sensitivities",
+    "Underlying",
     "__version__",
     "crosscheck",
+    "load_market",
+    "risk_report",
     "sensitivities",
 ]
 
@@ -43,10 +51,15 @@ __getattr__ = lazy(
         "FiniteDifference": "greeks.estimators.finite_difference",
         "InvalidInput": "pricers.errors",
         "LikelihoodRatio": "greeks.estimators.likelihood_ratio",
+        "MarketData": "greeks.markets",
         "NotApplicable": "pricers.errors",
+        "OneStepSurvival": "greeks.estimators.survival",
         "Pathwise": "greeks.estimators.pathwise",
         "Sensitivities": "greeks.sensitivity",
+        "Underlying": "greeks.markets",
         "crosscheck": "greeks.comparison",
+        "load_market": "greeks.markets",
+        "risk_report": "greeks.risk",
         "sensitivities": "greeks.sensitivity",
     },
 )

@@ -116,6 +116,10 @@ class _GreekSampler(Sampler):
             self.rows[name] = width
             width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
+        scene = job.scene
+        parameters = {greek.name: greek.parameters for greek in job.greeks}
+        asked = {p for (name, _), recipe in self.recipes.items() if scene in recipe.scenes for p in parameters[name]}
+        self.foreseen = frozenset((scene.model, scene.stretch, parameter) for parameter in asked)
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:
         try:

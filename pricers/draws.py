@@ -15,6 +15,7 @@ from pricers.workspace import empty
 __all__ = ["Block", "Observation"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 
@@ -78,13 +79,30 @@ class Block:
         Times in years at which random numbers are drawn, increasing. Node k has normals of its own, whatever lies after it.
     first, lanes : int
         Address of the first path, and how many follow.
+    watched : ndarray, optional
+        The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
+    foreseen : frozenset
+        (model, stretch, parameter) of the derivatives that will be asked for, as far as known: so that they can be made along with the
+        paths. Neither of these two changes a number.
     """
 
-    __slots__ = ("_kept", "_latest", "first", "key", "lanes", "lattice")
+    __slots__ = ("_kept", "_latest", "first", "foreseen", "key", "lanes", "lattice", "watched")
 
-    def __init__(self, *, seed: int, stream: str, lattice: tuple[float, ...], first: int, lanes: int):
+    def __init__(
+        self,
+        *,
+        seed: int,
+        stream: str,
+        lattice: tuple[float, ...],
+        first: int,
+        lanes: int,
+        watched: IntArray | None = None,
+        foreseen: frozenset[Hashable] = frozenset(),
+    ):
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
+        self.watched = watched if watched is not None else np.arange(len(lattice))
+        self.foreseen = foreseen
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pricers.errors import NotApplicable
 from pricers.kernel import kernel
 from pricers.special import exp, log
 
-__all__ = ["Law", "Paths"]
+__all__ = ["Law", "Paths", "Steps"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -67,6 +69,30 @@ def _exp(x, out):
         out[lane] = exp(x[lane])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    r"""The log-returns between a contract's dates, Gaussian given the rest of the path: :math:`M_k + s_k\,\xi_k`.
+
+    Attributes
+    ----------
+    spot : float
+        Where they start.
+    normals : ndarray [time, lane]
+        :math:`\xi`.
+    mean, stdev : ndarray [time, lane] or [time, 1]
+        M and s.
+    mean_slope, stdev_slope : ndarray [parameter, time, lane] or [parameter, time, 1]
+        Derivatives of M and s; by ``spot`` zero, since only the start moves.
+    """
+
+    spot: float
+    normals: FloatArray
+    mean: FloatArray
+    stdev: FloatArray
+    mean_slope: FloatArray
+    stdev_slope: FloatArray
+
+
 class Law(ABC):
     """How the joint law of a path's log-returns moves with each parameter of model and market.
 
@@ -87,6 +113,10 @@ class Law(ABC):
     @abstractmethod
     def tangent(self, parameter: str) -> FloatArray:
         r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, lane] or [time, 1]."""
+
+    def steps(self, parameters: tuple[str, ...]) -> Steps:
+        """The log-returns, with their derivatives by ``parameters``; not every law can say."""
+        raise NotApplicable(f"{type(self).__name__} does not lay open its steps; use LikelihoodRatio() or FiniteDifference()")
 
 
 class Paths:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import numpy.typing as npt
 
-from pricers.draws import Block
+from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import FOLDS, Moments
 from pricers.kernel import kernel
@@ -22,6 +22,7 @@ from pricers.workspace import release
 __all__ = ["Sampler", "simulate"]
 
 FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 _BLOCK_VALUES = 2**16
@@ -41,11 +42,17 @@ class Sampler(ABC):
         Times at which random numbers are drawn.
     shape : tuple of int
         (groups, rows): joint moments are kept between the rows of a group.
+    observed : Observation, optional
+        The dates it looks at; without it, all of the lattice.
+    foreseen : frozenset
+        See `pricers.draws.Block`.
     """
 
     stream: str
     lattice: tuple[float, ...]
     shape: tuple[int, int]
+    observed: Observation | None = None
+    foreseen: frozenset[Hashable] = frozenset()
 
     @abstractmethod
     def sample(self, block: Block, out: FloatArray) -> None:
@@ -149,12 +156,22 @@ def simulate(
     families: dict[tuple[str, tuple[float, ...]], list[int]] = {}
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice), []).append(position)
+    hints = {family: _hints([samplers[position] for position in positions]) for family, positions in families.items()}
     failed: dict[int, Exception] = {}
 
     def run(first: int) -> tuple[int, dict[int, _Part]]:
         valid, parts = min(lanes, plan.paths - first), {}
         for (stream, lattice), positions in families.items():
-            block = Block(seed=plan.seed, stream=stream, lattice=lattice, first=first, lanes=lanes)
+            watched, foreseen = hints[stream, lattice]
+            block = Block(
+                seed=plan.seed,
+                stream=stream,
+                lattice=lattice,
+                first=first,
+                lanes=lanes,
+                watched=watched,
+                foreseen=foreseen,
+            )
             for position in positions:
                 if position not in failed:
                     parts[position] = _part(samplers[position], block, valid, keep_going)
@@ -170,6 +187,14 @@ def simulate(
         if progress is not None:
             progress(min(first + lanes, plan.paths), plan.paths)
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
+
+
+def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashable]]:
+    """The nodes that samplers of one lattice look at (None: all), and the derivatives they will ask for."""
+    looks = [sampler.observed for sampler in family]
+    seen = [look.index for look in looks if look is not None]
+    watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
+    return watched, frozenset().union(*(sampler.foreseen for sampler in family))
 
 
 def _part(sampler: Sampler, block: Block, valid: int, keep_going: bool) -> _Part:

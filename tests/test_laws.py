@@ -11,7 +11,17 @@ import pytest
 
 import greeks
 import pricers
-from greeks import Combined, Controlled, Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
+from greeks import (
+    Combined,
+    Controlled,
+    Exact,
+    FiniteDifference,
+    LikelihoodRatio,
+    OneStepSurvival,
+    Pathwise,
+    crosscheck,
+    sensitivities,
+)
 from greeks.estimators.estimator import Scene
 from greeks.greek import STANDARD, greek
 from greeks.run import Job, answer
@@ -26,6 +36,8 @@ ESTIMATORS = (
     Controlled(LikelihoodRatio()),
     Controlled(Pathwise()),
     Combined(LikelihoodRatio(), Pathwise()),
+    OneStepSurvival(),
+    Controlled(OneStepSurvival(), by=Pathwise()),
 )
 PLAN = Plan(paths=2**17, seed=20)
 SMALL = {"price": 0.03, "delta": 0.05, "gamma": 0.15, "vega": 0.12, "rho": 0.05, "theta": 0.12, "dividend_rho": 0.05}
@@ -33,7 +45,9 @@ SMALL = {"price": 0.03, "delta": 0.05, "gamma": 0.15, "vega": 0.12, "rho": 0.05,
 
 
 def _refused(estimator, contract):
-    """Whether an estimator has no answer for a contract: a jump, or no relative of known worth."""
+    """Whether an estimator has no answer for a contract: a jump, no relative of known worth, no barrier to survive."""
+    if "survival" in estimator.name:
+        return not isinstance(contract, Barrier) or contract.touched
     needs_gradient = "pathwise" in estimator.name and contract.jumps
     return needs_gradient or (isinstance(estimator, Controlled) and not contract.relatives)
 
@@ -42,13 +56,16 @@ def _z(estimate, truth):
     return (estimate.value - truth) / estimate.stderr if estimate.stderr > 1e-12 else (estimate.value - truth) / 1e-9
 
 
+def _answered(estimators, names):
+    """Every contract with every estimator that answers for it; refusals have tests of their own."""
+    pairs = [(n, e) for n in names for e in estimators if not _refused(e, cases.EXACT[n])]
+    return pytest.mark.parametrize(("name", "estimator"), pairs, ids=[f"{n}-{e.name}" for n, e in pairs])
+
+
 @pytest.mark.parametrize("market", [cases.FLAT, cases.CURVE], ids=["flat", "curve"])
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=lambda e: e.name)
-@pytest.mark.parametrize("name", cases.EXACT)
+@_answered(ESTIMATORS, cases.EXACT)
 def test_estimator_agrees_with_the_exact_value(name, estimator, market):
     contract = cases.EXACT[name]
-    if _refused(estimator, contract):
-        pytest.skip("refused, which has a test of its own")
     truth = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=Exact())
     found = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=estimator, plan=PLAN)
     for g in GREEKS:
@@ -86,8 +103,6 @@ def _coverage(estimator, contract, truth, seeds, paths):
 
 def _test_coverage(name, estimator, paths):
     contract = cases.EXACT[name]
-    if _refused(estimator, contract):
-        pytest.skip("refused, which has a test of its own")
     truth = sensitivities(contract, cases.VOL, cases.FLAT, estimator=Exact())
     coverage = _coverage(estimator, contract, truth, seeds=500, paths=paths)
     assert all(0.92 <= share <= 0.98 for share in coverage.values()), coverage
@@ -96,15 +111,13 @@ def _test_coverage(name, estimator, paths):
 RANDOM = [name for name in cases.EXACT if name != "touched down-and-in call"]
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS[:3], ids=lambda e: e.name)
-@pytest.mark.parametrize("name", RANDOM)
+@_answered(ESTIMATORS[:3], RANDOM)
 def test_intervals_cover_the_truth(name, estimator):
     _test_coverage(name, estimator, 2**12)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("estimator", ESTIMATORS[3:], ids=lambda e: e.name)
-@pytest.mark.parametrize("name", RANDOM)
+@_answered(ESTIMATORS[3:], RANDOM)
 def test_intervals_cover_the_truth_with_fitted_controls(name, estimator):
     _test_coverage(name, estimator, 2**15)  # what the controls leave is skewed: with fewer paths the mean is not yet normal
 
@@ -245,6 +258,43 @@ def test_nan_stays_nan():
     assert set(table.verdict) == {"not comparable"}
 
 
+BARRIERS = [
+    Barrier(option=o, strike=k, barrier=b, kind=f"{side}-and-{x}", monitoring=(0.1, 0.25, 0.5, 0.6), rebate=2.0)
+    for side, b in (("down", 90.0), ("up", 112.0))
+    for x in ("in", "out")
+    for o in ("call", "put")
+    for k in (85.0, 100.0, 115.0)
+]
+
+
+@pytest.mark.parametrize("contract", BARRIERS, ids=lambda c: f"{c.kind} {c.option} {c.strike:g}")
+def test_survival_of_every_barrier_is_the_exact_value(contract):
+    truth = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, estimator=Exact())
+    found = sensitivities(
+        contract, cases.VOL, cases.CURVE, greeks=GREEKS, estimator=OneStepSurvival(), plan=Plan(paths=2**15, seed=6)
+    )
+    for g in GREEKS:
+        assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
+        assert found[g].stderr < 0.25 * SMALL[g] * cases.SCALE[g], (g, found[g])
+
+
+def test_survival_near_and_beyond_the_barrier():
+    for spot in (90.01, 90.0, 89.0, 300.0):
+        contract, market = BARRIERS[7], Market(spot=spot, rate=0.05, dividend=0.02)
+        assert contract.kind == "down-and-out"
+        truth = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=Exact())
+        found = sensitivities(
+            contract, cases.VOL, market, greeks=GREEKS, estimator=OneStepSurvival(), plan=Plan(paths=2**14, seed=6)
+        )
+        for g in GREEKS:
+            assert abs(found[g].value - truth[g].value) < 4.0 * found[g].stderr + 1e-9, (spot, g, found[g], truth[g].value)
+
+
+def test_survival_refuses_what_is_no_barrier():
+    with pytest.raises(NotApplicable, match=r"is for barriers still untouched, not digital; use LikelihoodRatio\(\)"):
+        sensitivities(cases.EXACT["digital call"], cases.VOL, cases.FLAT, greeks=("delta",), estimator=OneStepSurvival())
+
+
 def test_error_falls_with_the_square_root_of_paths():
     contract = cases.EXACT["down-and-out call"]
     few, many = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=n, seed=2)) for n in (2**14, 2**18))
@@ -283,7 +333,7 @@ def test_a_contract_knows_no_model_and_a_model_no_contract():
 def test_report_code_never_computes_a_number():
     for path in _modules(greeks):
         if path.parent.name == "report":
-            names = {name.removeprefix("pricers.errors") for name in _imports(path)}
+            names = set(_imports(path)) - {"pricers.errors", "pricers.version"}
             assert not [n for n in names if n.split(".")[0] in ("scipy", "numba", "pricers")], path
 
 

@@ -38,11 +38,14 @@ class Controlled(PathEstimator):
     ----------
     estimator : PathEstimator
         What to control; `LikelihoodRatio` by default.
+    by : PathEstimator, optional
+        The estimator that differentiates the claims, by default the same. It must look at the same scene.
     claims : tuple of Contract, optional
         To use instead of the relatives. Their dates must be among the contract's: claims on the last date, or on all of them.
     """
 
     estimator: PathEstimator = field(default_factory=LikelihoodRatio)
+    by: PathEstimator | None = None
     claims: tuple[Contract, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -52,14 +55,16 @@ class Controlled(PathEstimator):
     @property
     def name(self) -> str:  # type: ignore[override]
         """The inner estimator's, with what is added to it."""
-        return f"{self.estimator.name} with controls"
+        return f"{self.estimator.name} with controls" + (f" by {self.by.name}" if self.by is not None else "")
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; refuses where no claim has a formula."""
         inner = self.estimator.recipe(greek, contract, scene, plan)
         known = [found for claim in self._claims(contract) if (found := self._known(greek, claim, scene, plan))]
         if not known:
-            raise NotApplicable(f"no control is known for {greek.name} of {contract.family}; use {type(self.estimator).__name__}()")
+            raise NotApplicable(
+                f"no control is known for {greek.name} of {contract.family}; use {type(self.estimator).__name__}()"
+            )
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             controls = (recipe.samples(paths)[0] - worth for recipe, worth in known)
@@ -75,8 +80,9 @@ class Controlled(PathEstimator):
         return claims
 
     def _known(self, greek: Greek, claim: Contract, scene: Scene, plan: Plan) -> tuple[Recipe, float] | None:
+        by = self.by if self.by is not None else self.estimator
         try:
-            recipe, worth = self.estimator.recipe(greek, claim, scene, plan), exact_greeks(claim, scene.model, scene.market)
+            recipe, worth = by.recipe(greek, claim, scene, plan), exact_greeks(claim, scene.model, scene.market)
         except NotApplicable:
             return None
         return (recipe, worth[greek.name]) if greek.name in worth else None

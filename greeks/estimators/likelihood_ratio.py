@@ -37,6 +37,7 @@ class LikelihoodRatio(PathEstimator):
         """See `PathEstimator.recipe`; second derivatives by rate or time are refused (the discount factor moves too)."""
         if len(greek.parameters) > 1 and not {"rate", "time"}.isdisjoint(greek.parameters):
             raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")
+        scene.model.require_score(greek.parameters)
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             (path,) = paths

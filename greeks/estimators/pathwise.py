@@ -44,6 +44,8 @@ class Pathwise(PathEstimator):
             raise NotApplicable(
                 f"pathwise {greek.name} would differentiate the payoff twice; use LikelihoodRatio() or FiniteDifference()"
             )
+        for parameter in greek.parameters:
+            scene.model.require_score((parameter,))
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             (path,) = paths

@@ -14,7 +14,7 @@ from pricers.errors import NotApplicable, positive
 from pricers.kernel import kernel
 from pricers.market import Market
 from pricers.models.model import Model
-from pricers.paths import Law, Paths
+from pricers.paths import Law, Paths, Steps
 from pricers.special import exp
 from pricers.workspace import empty
 
@@ -182,6 +182,27 @@ class _LogNormal(Law):
                 last = self.intervals.sum()
                 return self._running(0.5 * self.vol * np.sqrt(self.intervals) / last, self.shift / last)
         raise NotApplicable(f"GBM has no parameter {parameter}")
+
+    def steps(self, parameters: tuple[str, ...]) -> Steps:
+        """See `Law.steps`."""
+        root, last = np.sqrt(self.intervals), self.intervals.sum()
+        nothing = np.zeros_like(root)
+        slopes = {
+            "spot": (nothing, nothing),
+            "rate": (self.intervals, nothing),
+            "dividend": (-self.intervals, nothing),
+            "vol": (-self.vol * self.intervals, root),
+            "time": (self.shift / last, 0.5 * self.vol * root / last),
+        }
+        means, stdevs = (np.array([slopes[p][k] for p in parameters])[:, :, None] for k in (0, 1))
+        return Steps(
+            spot=self.spot,
+            normals=self.normals,
+            mean=self.shift[:, None],
+            stdev=self.vol * root[:, None],
+            mean_slope=means,
+            stdev_slope=stdevs,
+        )
 
     def _running(self, weight: FloatArray, shift: FloatArray) -> FloatArray:
         out = empty(self.normals.shape)

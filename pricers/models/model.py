@@ -30,6 +30,12 @@ class Model(ABC):
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates for one block, all times multiplied by ``stretch`` at fixed normals."""
 
+    def require_score(self, parameters: tuple[str, ...]) -> None:  # noqa: B027
+        """Raise `NotApplicable` where the law of the paths knows no score or tangent by these, before anything is simulated.
+
+        A model whose laws know all that their docstring promises needs no more than this.
+        """
+
     @abstractmethod
     def bumped(self, parameter: str, by: float) -> Model:
         """This model with ``vol`` or one of `parameters` moved by ``by``."""

@@ -72,6 +72,14 @@ class Answer:
             return gap, 0.0
         return gap, self._moments[greek].stderr(np.sum(sampled, axis=0))
 
+    def spread(self, greek: str, estimator: str) -> float:
+        """Greatest standard error of a row that the estimate is made of: what rounding is small beside, where rows cancel."""
+        weights = self._weights.get((greek, estimator))
+        if weights is None:
+            return 0.0
+        rows = np.eye(weights.shape[1])
+        return max(self._moments[greek].stderr(weights * row) for row in rows)
+
     def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
         """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""
         if (greek, estimator) not in self._weights:
@@ -101,7 +109,7 @@ class _GreekSampler(Sampler):
 
     def __init__(self, job: Job, plan: Plan, shared: _Shared):
         lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
-        self.stream, self.lattice = job.stream, lattice
+        self.stream, self.lattice, self.factors = job.stream, lattice, job.scene.model.factors
         self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.recipes: dict[tuple[str, str], Recipe] = {}

@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from pricers.models.gbm import GBM
     from pricers.plan import Plan
     from pricers.pricing import price
+    from pricers.sampling.pseudo_random import Antithetic, PseudoRandom
+    from pricers.sampling.sobol import Sobol
 
 __all__ = [
     "GBM",
+    "Antithetic",
     "Asian",
     "Barrier",
     "Digital",
@@ -33,6 +36,8 @@ __all__ = [
     "NotApplicable",
     "PathFunction",
     "Plan",
+    "PseudoRandom",
+    "Sobol",
     "ZeroCurve",
     "__version__",
     "exact_greeks",
@@ -43,6 +48,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "Antithetic": "pricers.sampling.pseudo_random",
         "Asian": "pricers.contracts.asian",
         "Barrier": "pricers.contracts.barrier",
         "Digital": "pricers.contracts.digital",
@@ -55,6 +61,8 @@ __getattr__ = lazy(
         "NotApplicable": "pricers.errors",
         "PathFunction": "pricers.contracts.path_function",
         "Plan": "pricers.plan",
+        "PseudoRandom": "pricers.sampling.pseudo_random",
+        "Sobol": "pricers.sampling.sobol",
         "ZeroCurve": "pricers.market",
         "exact_greeks": "pricers.exact.registry",
         "price": "pricers.pricing",

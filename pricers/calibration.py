@@ -261,12 +261,12 @@ class _Surface:
     def residuals(self, parameters: FloatArray) -> FloatArray:
         """Weighted errors in volatility points."""
         self._evaluate(parameters)
-        return 100.0 * np.sqrt(self.weight) * (self._vols - self.quoted)
+        return np.asarray(100.0 * np.sqrt(self.weight) * (self._vols - self.quoted), dtype=np.float64)
 
     def jacobian(self, parameters: FloatArray) -> FloatArray:
         """Slopes of the residuals, [quote, parameter]."""
         self._evaluate(parameters)
-        return 100.0 * np.sqrt(self.weight)[:, None] * self._slopes
+        return np.asarray(100.0 * np.sqrt(self.weight)[:, None] * self._slopes, dtype=np.float64)
 
     def _black(self, vols: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Undiscounted price of the option out of the money, and its vega."""

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.kernel import kernel
-from pricers.philox import normals, stream_key
+from pricers.philox import stream_key
+from pricers.sampling.pseudo_random import PseudoRandom
+from pricers.sampling.sampling import Address, Sampling
 from pricers.workspace import empty
 
 __all__ = ["Block", "Observation"]
@@ -79,6 +81,12 @@ class Block:
         Times in years at which random numbers are drawn, increasing. Node k has normals of its own, whatever lies after it.
     first, lanes : int
         Address of the first path, and how many follow.
+    paths : int
+        Paths of the whole plan.
+    sampling : Sampling
+        Where normals come from.
+    factors : int
+        Drivers of the models on this lattice.
     watched : ndarray, optional
         The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
     foreseen : frozenset
@@ -86,7 +94,7 @@ class Block:
         paths. Neither of these two changes a number.
     """
 
-    __slots__ = ("_kept", "_latest", "first", "foreseen", "key", "lanes", "lattice", "watched")
+    __slots__ = ("_kept", "_latest", "_whole", "factors", "first", "foreseen", "key", "lanes", "lattice", "sampling", "watched")
 
     def __init__(
         self,
@@ -96,11 +104,15 @@ class Block:
         lattice: tuple[float, ...],
         first: int,
         lanes: int,
+        paths: int = 0,
+        sampling: Sampling = PseudoRandom(),  # noqa: B008
+        factors: int = 1,
         watched: IntArray | None = None,
         foreseen: frozenset[Hashable] = frozenset(),
     ):
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
+        self._whole, self.sampling, self.factors = paths, sampling, factors
         self.watched = watched if watched is not None else np.arange(len(lattice))
         self.foreseen = foreseen
         self._kept: dict[Hashable, Any] = {}
@@ -112,7 +124,16 @@ class Block:
 
     def _drawn(self, factor: int) -> FloatArray:
         out = empty((len(self.lattice), self.lanes))
-        normals(out, self.key[0], self.key[1], self.first, 0, factor)
+        where = Address(
+            key=self.key,
+            lattice=self.lattice,
+            factor=factor,
+            factors=self.factors,
+            first=self.first,
+            lanes=self.lanes,
+            paths=self._whole,
+        )
+        self.sampling.normals(where, out)
         return out
 
     def increments(self, observed: Observation) -> FloatArray:

@@ -67,6 +67,8 @@ class Moments:
     batch_means : ndarray [batch, row]
     batch_counts : ndarray [batch]
         Paths in each batch; batch b is in fold b % 2.
+    independent : bool
+        Whether paths are independent; otherwise batches are, and errors come from their means.
     """
 
     counts: FloatArray
@@ -74,6 +76,7 @@ class Moments:
     comoment: FloatArray
     batch_means: FloatArray
     batch_counts: FloatArray
+    independent: bool = True
 
     def value(self, weights: FloatArray) -> float:
         """Mean over all paths of a sum of the rows, with ``weights[fold, row]``."""
@@ -81,6 +84,8 @@ class Moments:
 
     def stderr(self, weights: FloatArray) -> float:
         """Standard error of that mean; NaN where a fold has but one path."""
+        if not self.independent:
+            return float(self.batches(weights).std(ddof=1) / np.sqrt(len(self.batch_means)))
         squares = np.einsum("fr,frs,fs->f", weights, self.comoment, weights)
         filled = self.counts > 0
         with np.errstate(divide="ignore", invalid="ignore"):

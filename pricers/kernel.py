@@ -18,13 +18,14 @@ from typing import Any, NamedTuple, TypeVar, overload
 
 import llvmlite
 import numba
-from numba.core import config, serialize
-from numba.core.caching import _Cache
-from numba.core.compiler import CompileResult
+import numba.core.caching
+import numba.core.compiler
+import numba.core.serialize
 
 __all__ = ["device", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+_NUMBA: Any = numba.core  # its inside has no types
 
 
 @overload
@@ -40,7 +41,7 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
       from several threads, and would make sums depend on the number of threads.
     - ``error_model="numpy"``: ``x / 0`` is infinite or NaN, as in NumPy. The check that raises stops vectorising.
     - No fast-math flag. Each would cost something promised: ``nnan`` and ``ninf`` lose NaN and infinity; ``reassoc``
-      deletes the add-and-subtract rounding of `pricers.special`, and every value is wrong; ``arcp`` and ``afn`` round
+      may delete the add-and-subtract rounding of `pricers.special`, and every value is wrong; ``arcp`` and ``afn`` round
       differently where a divisor is hoisted or a root is vectorised; ``contract`` lets the compiler choose which product
       of ``a * b + c * d`` is fused, not necessarily alike in the vector body of a loop and in its scalar rest, so that
       a path's bits would depend on where its block ends; ``nsz`` gains nothing. Strict IEEE arithmetic vectorises as
@@ -88,7 +89,7 @@ def _jit(function: F, *, cached: bool, **options: Any) -> F:
     return compiled
 
 
-class DiskCache(_Cache):  # type: ignore[misc]
+class DiskCache(numba.core.caching._Cache):
     """Machine code of one function on disk, a file for each signature and processor.
 
     Numba's own cache looks at the one file that a function stands in, and goes on using old machine code after a kernel
@@ -122,19 +123,21 @@ class DiskCache(_Cache):  # type: ignore[misc]
         if file is None:
             return None
         try:
-            return CompileResult._rebuild(target_context, *pickle.loads(file.read_bytes()))
+            return _NUMBA.compiler.CompileResult._rebuild(target_context, *pickle.loads(file.read_bytes()))
         except Exception:  # absent or broken in whatever way: compiling is the answer to all of them
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Store a compiled function, unless it holds addresses of this process or sources changed since it started."""
         file = self._file(sig, data.target_context)
-        if file is None or data.library.has_dynamic_globals or self._folder.name != _folder_name():
+        if file is None or data.library.has_dynamic_globals:
             return
         part = file.with_name(uuid.uuid4().hex)
         try:
+            if self._folder.name != _folder_name():
+                return
             self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(serialize.dumps(data._reduce()))
+            part.write_bytes(_NUMBA.serialize.dumps(data._reduce()))
             part.replace(file)
         except OSError:
             with contextlib.suppress(OSError):
@@ -180,7 +183,11 @@ def cache_place() -> Place | None:
     user's cache folder, or in one in the temporary folder, whichever can be written first; these must be the user's
     own, since what lies there is run. Of these, folders unused for a month are deleted.
     """
-    since, name = time.time(), _folder_name()
+    since = time.time()
+    try:
+        name = _folder_name()
+    except OSError:  # a source that cannot be read
+        return None
     if chosen := os.environ.get("SCOREGREEKS_CACHE_DIR"):
         return Place(Path(chosen).absolute() / name, since)
     for make_root in (_user_root, _temporary_root):
@@ -226,7 +233,7 @@ def _prune(root: Path) -> None:
 
 def _folder_name() -> str:
     """Digest of every source file of both packages, and of what compiles them."""
-    switches = (config.OPT, config.BOUNDSCHECK, config.LOOP_VECTORIZE, config.SLP_VECTORIZE)
+    switches = (_NUMBA.config.OPT, _NUMBA.config.BOUNDSCHECK, _NUMBA.config.LOOP_VECTORIZE, _NUMBA.config.SLP_VECTORIZE)
     digest = hashlib.blake2b(repr((sys.version, numba.__version__, llvmlite.__version__, switches)).encode(), digest_size=16)
     for package in _PACKAGES:
         for path in sorted(package.rglob("*.py")):

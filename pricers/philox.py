@@ -32,7 +32,7 @@ _ONE = np.uint64(0x3FF0000000000000)  # bits of 1.0
 
 @device
 def _rounds(c0: Any, c1: Any, c2: Any, c3: Any, k0: Any, k1: Any) -> Any:
-    """Ten rounds; only the low halves of the four results mean anything."""
+    """Ten rounds; only the low halves of the counter's words and of the results mean anything."""
     for _ in range(10):
         p0 = _MULTIPLIER[0] * (c0 & _LOW)
         p1 = _MULTIPLIER[1] * (c2 & _LOW)
@@ -61,7 +61,7 @@ def _draw(even: Any, odd: Any, k0: Any, k1: Any, first_path: Any, pair: Any, str
     """Two rows of uniforms, which one counter gives for every lane."""
     for lane in range(even.size):
         path = np.uint64(first_path + lane)
-        a, b, c, d = _rounds(path & _LOW, path >> _32, pair, stream, k0, k1)
+        a, b, c, d = _rounds(path, path >> _32, pair, stream, k0, k1)
         even[lane] = _uniform(a, b)
         odd[lane] = _uniform(c, d)
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pricers.errors import InvalidInput
+from pricers.sampling.pseudo_random import PseudoRandom
+from pricers.sampling.sampling import ATOM, Sampling
 
 __all__ = ["ATOM", "Plan"]
-
-ATOM = 64
-"""Lanes whose moments are taken together. It fixes the order of every sum, so that no block size or thread count can."""
 
 _BATCHES = 256
 """Batches wanted for totals: their error is then known to 4.4 % (one over the square root of twice the batches)."""
@@ -36,11 +35,14 @@ class Plan:
     steps_per_year : int
         Least number of time steps in a year for a model that needs steps between the contract's dates (Heston).
         GBM needs none.
+    sampling : Sampling
+        `PseudoRandom` (default), `Antithetic` or `Sobol`.
     """
 
     paths: int = 2**16
     seed: int = 0
     steps_per_year: int = 64
+    sampling: Sampling = PseudoRandom()  # noqa: RUF009
 
     def __post_init__(self) -> None:
         _whole("paths", self.paths, 2)
@@ -48,16 +50,25 @@ class Plan:
         _whole("steps_per_year", self.steps_per_year, 1)
         if self.seed >= 2**64:
             raise InvalidInput("seed", self.seed, "must be below 2**64")
+        if not isinstance(self.sampling, Sampling):
+            raise InvalidInput("sampling", self.sampling, "must be a way of sampling, such as Sobol()")
+        self.sampling.check(self.paths)
+
+    @property
+    def samples(self) -> int:
+        """Numbers that moments are taken of: paths, or groups of dependent paths."""
+        return self.paths // self.sampling.group
 
     @property
     def atoms(self) -> int:
-        """Number of atoms of `ATOM` lanes; the last may be short."""
-        return -(-self.paths // ATOM)
+        """Number of atoms of `ATOM` samples; the last may be short."""
+        return -(-self.samples // ATOM)
 
     @property
     def atoms_per_batch(self) -> int:
         """Atoms in a batch of paths; a batch is the unit of batch means."""
-        return -(-self.atoms // _BATCHES)
+        batch = self.sampling.batch(self.paths)
+        return batch // ATOM if batch is not None else -(-self.atoms // _BATCHES)
 
     @property
     def batches(self) -> int:

@@ -24,6 +24,7 @@ class _PresentValue(Sampler):
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         self.contract, self.model, self.market = contract, model, market
         self.stream, self.lattice, self.shape = "", model.lattice(contract.times, plan.steps_per_year), (1, 1)
+        self.factors = model.factors
         self.observed = Observation(contract.times, self.lattice)
 
     def sample(self, block: Block, out: FloatArray) -> None:

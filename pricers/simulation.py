@@ -16,7 +16,8 @@ from pricers.errors import InvalidInput
 from pricers.estimate import FOLDS, Moments
 from pricers.kernel import kernel
 from pricers.moments import comoments
-from pricers.plan import ATOM, Plan
+from pricers.plan import Plan
+from pricers.sampling.sampling import ATOM
 from pricers.workspace import release
 
 __all__ = ["Sampler", "simulate"]
@@ -46,6 +47,8 @@ class Sampler(ABC):
         The dates it looks at; without it, all of the lattice.
     foreseen : frozenset
         See `pricers.draws.Block`.
+    factors : int
+        Drivers of the model.
     """
 
     stream: str
@@ -53,6 +56,7 @@ class Sampler(ABC):
     shape: tuple[int, int]
     observed: Observation | None = None
     foreseen: frozenset[Hashable] = frozenset()
+    factors: int = 1
 
     @abstractmethod
     def sample(self, block: Block, out: FloatArray) -> None:
@@ -96,7 +100,7 @@ class _Accumulator:
 
     def add(self, first: int, means: FloatArray, comoments: FloatArray) -> None:
         starts = first + ATOM * np.arange(means.shape[1])
-        sizes = np.minimum(ATOM, self._plan.paths - starts).astype(float)
+        sizes = np.minimum(ATOM, self._plan.samples - starts).astype(float)
         batches = self._plan.atoms_per_batch, sizes
         totals = self._counts, self._mean, self._comoment, self._batch_means, self._batch_counts
         _pool(first, ATOM, *batches, means, comoments, *totals)
@@ -109,6 +113,7 @@ class _Accumulator:
                 comoment=self._comoment[group],
                 batch_means=self._batch_means[:, group],
                 batch_counts=self._batch_counts,
+                independent=self._plan.sampling.independent,
             )
             for group in range(len(self._mean))
         ]
@@ -152,7 +157,7 @@ def simulate(
     workers = threads if threads is not None else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
-    lanes = lanes or _lanes(samplers)
+    lanes = plan.sampling.lanes(lanes or _lanes(samplers), plan.paths)
     families: dict[tuple[str, tuple[float, ...]], list[int]] = {}
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice), []).append(position)
@@ -160,44 +165,48 @@ def simulate(
     failed: dict[int, Exception] = {}
 
     def run(first: int) -> tuple[int, dict[int, _Part]]:
-        valid, parts = min(lanes, plan.paths - first), {}
+        valid, parts = min(lanes, plan.samples - first), {}
         for (stream, lattice), positions in families.items():
-            watched, foreseen = hints[stream, lattice]
+            factors, watched, foreseen = hints[stream, lattice]
             block = Block(
                 seed=plan.seed,
                 stream=stream,
                 lattice=lattice,
                 first=first,
-                lanes=lanes,
+                lanes=lanes * plan.sampling.group,
+                paths=plan.paths,
+                sampling=plan.sampling,
+                factors=factors,
                 watched=watched,
                 foreseen=foreseen,
             )
             for position in positions:
                 if position not in failed:
-                    parts[position] = _part(samplers[position], block, valid, keep_going)
+                    parts[position] = _part(samplers[position], block, plan.sampling.group, valid, keep_going)
         return first, parts
 
     pools = [_Accumulator(sampler.shape, plan) for sampler in samplers]
-    for first, parts in _in_order(run, range(0, plan.paths, lanes), workers):
+    for first, parts in _in_order(run, range(0, plan.samples, lanes), workers):
         for position, part in parts.items():
             if isinstance(part, Exception):
                 failed.setdefault(position, part)
             else:
                 pools[position].add(first, *part)
         if progress is not None:
-            progress(min(first + lanes, plan.paths), plan.paths)
+            progress(min(first + lanes, plan.samples) * plan.sampling.group, plan.paths)
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashable]]:
-    """The nodes that samplers of one lattice look at (None: all), and the derivatives they will ask for."""
+def _hints(family: Sequence[Sampler]) -> tuple[int, IntArray | None, frozenset[Hashable]]:
+    """Factors that samplers of one lattice need, the nodes that they look at (None: all), and the derivatives they will ask for."""
+    factors = max(sampler.factors for sampler in family)
     looks = [sampler.observed for sampler in family]
     seen = [look.index for look in looks if look is not None]
     watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
-    return watched, frozenset().union(*(sampler.foreseen for sampler in family))
+    return factors, watched, frozenset().union(*(sampler.foreseen for sampler in family))
 
 
-def _part(sampler: Sampler, block: Block, valid: int, keep_going: bool) -> _Part:
+def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bool) -> _Part:
     groups, rows = sampler.shape
     out = np.empty((groups, rows, block.lanes))
     try:
@@ -206,6 +215,8 @@ def _part(sampler: Sampler, block: Block, valid: int, keep_going: bool) -> _Part
         if not keep_going:
             raise
         return error
+    if group > 1:
+        out = out.reshape(groups, rows, group, -1).mean(axis=2)
     atoms = -(-valid // ATOM)
     means, products = np.empty((groups, atoms, rows)), np.empty((groups, atoms, rows, rows))
     comoments(np.ascontiguousarray(out[:, :, :valid]), means, products, ATOM)

@@ -2,6 +2,7 @@
 
 import ast
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import cases
@@ -25,7 +26,20 @@ from greeks import (
 from greeks.estimators.estimator import Scene
 from greeks.greek import STANDARD, greek
 from greeks.run import Job, answer
-from pricers import GBM, Asian, Barrier, Digital, European, Market, NotApplicable, PathFunction, Plan, schedule
+from pricers import (
+    GBM,
+    Antithetic,
+    Asian,
+    Barrier,
+    Digital,
+    European,
+    Market,
+    NotApplicable,
+    PathFunction,
+    Plan,
+    Sobol,
+    schedule,
+)
 
 ROOT = Path(__file__).parents[1]
 GREEKS = (*STANDARD, "dividend_rho")
@@ -92,10 +106,12 @@ def test_second_order_scores_agree_with_the_exact_value():
             assert found[g].stderr < scale
 
 
-def _coverage(estimator, contract, truth, seeds, paths):
+def _coverage(estimator, contract, truth, seeds, paths, **settings):
     inside = dict.fromkeys(STANDARD, 0)
     for seed in range(seeds):
-        found = sensitivities(contract, cases.VOL, cases.FLAT, estimator=estimator, plan=Plan(paths=paths, seed=seed), threads=1)
+        found = sensitivities(
+            contract, cases.VOL, cases.FLAT, estimator=estimator, plan=Plan(paths=paths, seed=seed, **settings), threads=1
+        )
         for g in STANDARD:
             inside[g] += abs(found[g].value - truth[g].value) < 1.959964 * found[g].stderr
     return {g: hits / seeds for g, hits in inside.items()}
@@ -293,6 +309,38 @@ def test_survival_near_and_beyond_the_barrier():
 def test_survival_refuses_what_is_no_barrier():
     with pytest.raises(NotApplicable, match=r"is for barriers still untouched, not digital; use LikelihoodRatio\(\)"):
         sensitivities(cases.EXACT["digital call"], cases.VOL, cases.FLAT, greeks=("delta",), estimator=OneStepSurvival())
+
+
+@pytest.mark.parametrize(("sampling", "gain"), [(Antithetic(), 1.0), (Sobol(scrambles=32), 4.0)], ids=["antithetic", "Sobol"])
+@pytest.mark.parametrize("name", ["european call", "geometric asian call", "digital call"])
+def test_other_samplings_are_unbiased_and_better(name, sampling, gain):
+    contract, plan = cases.EXACT[name], Plan(paths=2**15, seed=12)
+    truth = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, estimator=Exact())
+    plain = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, plan=plan)
+    found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, plan=replace(plan, sampling=sampling))
+    for g in GREEKS:
+        assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
+        assert found[g].stderr < (2.0 if gain == 1.0 else 1.0 / gain) * plain[g].stderr  # pairs may do harm: even scores
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sampling", [Antithetic(), Sobol(scrambles=32)], ids=["antithetic", "Sobol"])
+@_answered(ESTIMATORS, ["digital call", "geometric asian call", "down-and-out call"])
+def test_intervals_cover_the_truth_with_other_samplings(name, estimator, sampling):
+    contract = cases.EXACT[name]
+    truth = sensitivities(contract, cases.VOL, cases.FLAT, estimator=Exact())
+    coverage = _coverage(estimator, contract, truth, seeds=500, paths=2**15, sampling=sampling)
+    assert all(0.92 <= share <= 0.98 for share in coverage.values()), coverage
+
+
+@pytest.mark.parametrize("sampling", [Antithetic(), Sobol(scrambles=4)], ids=["antithetic", "Sobol"])
+def test_same_bits_for_other_samplings(sampling, monkeypatch):
+    jobs, plan = [_job(c) for c in cases.EXACT.values()], Plan(paths=2**11, seed=5, sampling=sampling)
+    found = []
+    for lanes in (64, 128, 512):
+        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        found += [_bits(answer(jobs, plan, threads=threads)) for threads in (1, 2)]
+    assert all(other == found[0] for other in found[1:])
 
 
 def test_error_falls_with_the_square_root_of_paths():

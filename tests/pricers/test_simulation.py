@@ -9,7 +9,7 @@ import pytest
 from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, ZeroCurve, price, schedule
 from pricers.draws import Block, Observation
 from pricers.estimate import Moments, controlled
-from pricers.plan import ATOM
+from pricers.sampling.sampling import ATOM
 from pricers.simulation import Sampler, simulate
 
 CURVE = Market(spot=120.0, rate=ZeroCurve(times=(0.2, 1.0), rates=(0.01, 0.06)), dividend=0.03)

@@ -1,0 +1,1 @@
+"""Where normals come from, one way a file."""

@@ -1,0 +1,23 @@
+import numpy as np
+import pytest
+
+from pricers import Antithetic, InvalidInput, Plan
+from pricers.draws import Block
+
+
+def test_half_of_the_lanes_mirrors_the_other():
+    block = Block(seed=3, stream="", lattice=(0.5, 1.0), first=64, lanes=128, sampling=Antithetic())
+    plain = Block(seed=3, stream="", lattice=(0.5, 1.0), first=64, lanes=64)
+    assert np.array_equal(block.normals()[:, :64], plain.normals())
+    assert np.array_equal(block.normals()[:, 64:], -plain.normals())
+
+
+def test_pairs_need_an_even_number_of_paths():
+    assert Plan(paths=100, sampling=Antithetic()).samples == 50
+    with pytest.raises(InvalidInput, match="^paths must be even"):
+        Plan(paths=101, sampling=Antithetic())
+
+
+def test_a_sampling_must_be_one():
+    with pytest.raises(InvalidInput, match=r"^sampling must be a way of sampling, such as Sobol\(\)"):
+        Plan(sampling="sobol")

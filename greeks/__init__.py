@@ -7,6 +7,7 @@ from pricers.version import __version__
 
 if TYPE_CHECKING:
     from greeks.comparison import crosscheck
+    from greeks.estimators.auto import Auto
     from greeks.estimators.combined import Combined
     from greeks.estimators.controlled import Controlled
     from greeks.estimators.exact import Exact
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pricers.estimate import Estimate
 
 __all__ = [
+    "Auto",
     "Combined",
     "Controlled",
     "Estimate",
@@ -44,6 +46,7 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
+        "Auto": "greeks.estimators.auto",
         "Combined": "greeks.estimators.combined",
         "Controlled": "greeks.estimators.controlled",
         "Estimate": "pricers.estimate",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from greeks.choice import chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
@@ -169,6 +170,7 @@ def answer(
     list
         An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
     """
+    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
     shared = _Shared()
     samplers = [_GreekSampler(job, plan, shared) for job in jobs]
     sampled = [p for p, sampler in enumerate(samplers) if sampler.recipes]

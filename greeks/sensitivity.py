@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from greeks.choice import chosen
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import STANDARD, greek
@@ -101,12 +104,50 @@ def sensitivities(
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
     job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(method,))
+    return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
+
+
+def _estimates(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     (result,) = answer([job], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
     for refusal in result.refusals.values():
         raise refusal
-    return Sensitivities([result.estimates[g.name, method.name] for g in wanted])
+    return list(result.estimates.values())
+
+
+def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
+    """Estimates with as many paths as the plan's target errors need, as far as its budget goes.
+
+    A run says how many paths the next one needs; the next one starts anew with the same first paths, so that the result is that of a
+    plan of its size.
+    """
+    targets = plan.stderr or {}
+    unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
+    if unknown:
+        raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
+    (job,) = chosen([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    while True:
+        found = _estimates(job, plan, threads)
+        share = max((e.stderr / targets[e.greek]) ** 2 for e in found if e.greek in targets)
+        wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05))) if math.isfinite(share) else plan.paths
+        if share <= 1.0 or (wanted > plan.max_paths and plan.paths >= _largest(plan)) or wanted <= plan.paths:
+            return [_said(e, targets) for e in found]
+        plan = replace(plan, paths=min(wanted, _largest(plan)))
+
+
+def _largest(plan: Plan) -> int:
+    """The most paths that fit the sampling and the budget."""
+    fits = plan.sampling.fitting(plan.max_paths)
+    return fits if fits <= plan.max_paths else plan.sampling.fitting(plan.max_paths // 2)
+
+
+def _said(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
+    if estimate.greek not in targets:
+        return estimate
+    reached = "reached" if estimate.stderr <= targets[estimate.greek] else "not reached: the plan's max_paths ended first"
+    note = f"target error {targets[estimate.greek]:g} {reached}"
+    return replace(estimate, note=f"{estimate.note}; {note}" if estimate.note else note)
 
 
 def _names(greeks: Sequence[str]) -> tuple[str, ...]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pricers.errors import InvalidInput
+from pricers.errors import InvalidInput, positive
 from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.sampling.sampling import ATOM, Sampling
 
@@ -37,12 +38,18 @@ class Plan:
         GBM needs none.
     sampling : Sampling
         `PseudoRandom` (default), `Antithetic` or `Sobol`.
+    stderr : mapping from str to float, optional
+        Target precision: for each Greek named, the standard error wanted. Paths are added until each is met or ``max_paths`` reached.
+    max_paths : int
+        Most paths that a target may lead to.
     """
 
     paths: int = 2**16
     seed: int = 0
     steps_per_year: int = 64
     sampling: Sampling = PseudoRandom()  # noqa: RUF009
+    stderr: Mapping[str, float] | None = field(default=None, hash=False)
+    max_paths: int = 2**24
 
     def __post_init__(self) -> None:
         _whole("paths", self.paths, 2)
@@ -53,6 +60,9 @@ class Plan:
         if not isinstance(self.sampling, Sampling):
             raise InvalidInput("sampling", self.sampling, "must be a way of sampling, such as Sobol()")
         self.sampling.check(self.paths)
+        _whole("max_paths", self.max_paths, 2)
+        for greek, wanted in (self.stderr or {}).items():
+            positive(f"stderr[{greek!r}]", wanted)
 
     @property
     def samples(self) -> int:

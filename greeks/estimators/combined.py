@@ -44,6 +44,11 @@ class Combined(PathEstimator):
         """All names."""
         return " + ".join(estimator.name for estimator in self.estimators)
 
+    @property
+    def cost(self) -> float:
+        """See `PathEstimator.cost`."""
+        return sum(estimator.cost for estimator in self.estimators)
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]

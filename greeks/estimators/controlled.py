@@ -57,6 +57,11 @@ class Controlled(PathEstimator):
         """The inner estimator's, with what is added to it."""
         return f"{self.estimator.name} with controls" + (f" by {self.by.name}" if self.by is not None else "")
 
+    @property
+    def cost(self) -> float:
+        """See `PathEstimator.cost`."""
+        return self.estimator.cost + 0.5
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; refuses where no claim has a formula."""
         inner = self.estimator.recipe(greek, contract, scene, plan)

@@ -91,6 +91,11 @@ class PathEstimator(Estimator):
     It never averages: standard errors, controls and paired comparisons are made once, for all of them.
     """
 
+    @property
+    def cost(self) -> float:
+        """Nominal work of a path in units of the likelihood ratio's, for a choice that does not hang on a clock."""
+        return 1.0
+
     @abstractmethod
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """How to sample ``greek``.

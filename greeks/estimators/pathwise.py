@@ -34,6 +34,11 @@ class Pathwise(PathEstimator):
 
     name: ClassVar[str] = "pathwise"
 
+    @property
+    def cost(self) -> float:
+        """See `PathEstimator.cost`."""
+        return 1.5
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""
         if contract.jumps:

@@ -137,6 +137,11 @@ class OneStepSurvival(PathEstimator):
 
     name: ClassVar[str] = "one_step_survival"
 
+    @property
+    def cost(self) -> float:
+        """See `PathEstimator.cost`: two normal distribution functions and their inverse on each date."""
+        return 8.0
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for barrier options that were not touched yet, first derivatives and gamma."""
         if not isinstance(contract, Barrier) or contract.touched:

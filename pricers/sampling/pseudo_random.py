@@ -40,6 +40,10 @@ class Antithetic(Sampling):
         if paths % 2:
             raise InvalidInput("paths", paths, "must be even for antithetic pairs")
 
+    def fitting(self, paths: int) -> int:
+        """See `Sampling.fitting`."""
+        return paths + paths % 2
+
     def normals(self, address: Address, out: FloatArray) -> None:
         """See `Sampling.normals`; the second half of the lanes mirrors the first."""
         half = address.lanes // 2

@@ -63,6 +63,10 @@ class Sampling(ABC):
         """Paths in a batch, where the sampling decides; None where it does not matter."""
         return None
 
+    def fitting(self, paths: int) -> int:
+        """A number of paths that fits, about as many as ``paths``."""
+        return paths
+
     def lanes(self, wanted: int, paths: int) -> int:
         """Lanes of a block, near ``wanted``."""
         return wanted

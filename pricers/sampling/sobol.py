@@ -117,10 +117,13 @@ class Sobol(Sampling):
         """A power of two for each scramble."""
         points, rest = divmod(paths, self.scrambles)
         if rest or points < ATOM or points & (points - 1) or points >= 2**_BITS:
-            near = self.scrambles * max(ATOM, 1 << max(points - 1, 0).bit_length())
-            raise InvalidInput(
-                "paths", paths, f"must be {self.scrambles} scrambles times a power of two from {ATOM}, such as {near}"
-            )
+            needed = f"must be {self.scrambles} scrambles times a power of two from {ATOM}, such as {self.fitting(paths)}"
+            raise InvalidInput("paths", paths, needed)
+
+    def fitting(self, paths: int) -> int:
+        """See `Sampling.fitting`: the next that fits."""
+        points = -(-paths // self.scrambles)
+        return self.scrambles * max(ATOM, 1 << (points - 1).bit_length())
 
     def batch(self, paths: int) -> int:
         """One scramble."""

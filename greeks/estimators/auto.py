@@ -1,0 +1,81 @@
+"""The choice between estimators, made by a pilot run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from greeks.estimators.controlled import Controlled
+from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
+from greeks.estimators.likelihood_ratio import LikelihoodRatio
+from greeks.estimators.pathwise import Pathwise
+from greeks.estimators.survival import OneStepSurvival
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.errors import InvalidInput, NotApplicable
+from pricers.plan import Plan
+
+__all__ = ["Auto", "Chosen", "Ranked"]
+
+
+def _candidates() -> tuple[PathEstimator, ...]:
+    return (
+        LikelihoodRatio(),
+        Controlled(LikelihoodRatio()),
+        Pathwise(),
+        Controlled(Pathwise()),
+        OneStepSurvival(),
+        Controlled(OneStepSurvival(), by=Pathwise()),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Auto(Estimator):
+    """Whichever unbiased estimator has the least variance times cost for this contract, model and Greek.
+
+    A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
+    candidate's variance; its cost is the nominal `PathEstimator.cost`, not a measured time, so that the same seed makes the same
+    choice. The choice and the runners-up are in the estimate's note.
+
+    Attributes
+    ----------
+    pilot : int
+        Paths of the pilot run.
+    candidates : tuple of PathEstimator
+        Unbiased ones; those that refuse are passed over.
+    """
+
+    name: ClassVar[str] = "auto"
+    pilot: int = 2**12
+    candidates: tuple[PathEstimator, ...] = field(default_factory=_candidates)
+
+    def __post_init__(self) -> None:
+        if not self.candidates or not all(isinstance(c, PathEstimator) and c.unbiased for c in self.candidates):
+            raise InvalidInput("candidates", self.candidates, "must be unbiased estimators on paths")
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What a pilot says of one candidate for one Greek: variance of a path's number times cost."""
+
+    estimator: PathEstimator
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen(PathEstimator):
+    """What `Auto` became after its pilot: for each Greek its candidates, best first."""
+
+    name: ClassVar[str] = "auto"
+    ranking: Mapping[str, tuple[Ranked, ...]]
+
+    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+        """The best candidate's."""
+        if not self.ranking[greek.name]:
+            raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
+        best, *others = self.ranking[greek.name]
+        recipe = best.estimator.recipe(greek, contract, scene, plan)
+        behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in others if best.score > 0.0)
+        note = f"chose {best.estimator.name}" + (f" over {behind} in variance times cost" if behind else "")
+        return replace(recipe, note=f"{note}; {recipe.note}" if recipe.note else note)

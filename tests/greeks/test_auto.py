@@ -1,0 +1,97 @@
+"""The pilot's choice, and runs to a target error."""
+
+import math
+import re
+
+import cases
+import pytest
+
+from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
+from pricers import Asian, Barrier, PathFunction, Plan, Sobol, schedule
+
+ASIAN = Asian(option="call", strike=100.0, fixings=schedule(12, 1.0))
+BARRIER = Barrier(option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(60, 1.0))
+
+
+def run(contract, estimator, names=("delta", "vega", "rho"), **plan):
+    return sensitivities(contract, cases.VOL, cases.FLAT, greeks=names, estimator=estimator, plan=Plan(**({"seed": 4} | plan)))
+
+
+@pytest.mark.parametrize("contract", [ASIAN, BARRIER, *cases.EXACT.values()], ids=lambda c: c.family)
+def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
+    auto = Auto()
+    chosen = run(contract, auto)
+    for name in ("delta", "vega", "rho"):
+        rivals = []
+        for candidate in auto.candidates:
+            try:
+                rivals.append(candidate.cost * run(contract, candidate, (name,))[name].stderr ** 2)
+            except NotApplicable:
+                continue
+        method = re.match(r"chose (.*?)( over |$)", chosen[name].note).group(1)
+        cost = {c.name: c.cost for c in auto.candidates}[method]
+        assert cost * chosen[name].stderr ** 2 <= 1.3 * min(rivals) + 1e-15
+
+
+def test_the_choice_and_the_runners_up_are_said():
+    note = run(ASIAN, Auto())["vega"].note
+    assert re.fullmatch(r"chose pathwise with controls over .*likelihood_ratio x[\d.e+]+ in variance times cost", note)
+
+
+def test_the_choice_is_the_same_every_time():
+    one, two = (run(BARRIER, Auto(), paths=3000, seed=8) for _ in range(2))
+    assert [(e.value, e.stderr, e.note) for e in one.values()] == [(e.value, e.stderr, e.note) for e in two.values()]
+
+
+def test_a_payoff_without_gradient_gets_the_likelihood_ratio():
+    payoff = PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="lanes")
+    assert run(payoff, Auto())["delta"].note == "chose likelihood_ratio"
+
+
+def test_no_candidate_answers():
+    with pytest.raises(NotApplicable, match=r"no unbiased estimator answers for delta of digital; use FiniteDifference\(\)"):
+        run(cases.EXACT["digital call"], Auto(candidates=(Pathwise(),)))
+
+
+def test_candidates_must_be_unbiased():
+    with pytest.raises(InvalidInput, match=r"^candidates must"):
+        Auto(candidates=())
+    with pytest.raises(InvalidInput, match=r"^candidates must"):
+        Auto(candidates=(Exact(),))
+
+
+@pytest.mark.parametrize("sampling", [{}, {"sampling": Sobol(scrambles=16)}], ids=["pseudo-random", "Sobol"])
+def test_a_target_is_met_in_every_run(sampling):
+    truth = sensitivities(cases.EXACT["geometric asian call"], cases.VOL, cases.FLAT, greeks=("delta",), estimator=Exact())[
+        "delta"
+    ].value
+    inside = 0
+    for seed in range(40):
+        contract = cases.EXACT["geometric asian call"]
+        plan = {"paths": 2**10, "seed": seed, "stderr": {"delta": 2e-3}, "max_paths": 2**20}
+        found = run(contract, LikelihoodRatio(), ("delta",), **plan, **sampling)["delta"]
+        assert found.stderr <= 2e-3
+        assert found.note.endswith("target error 0.002 reached")
+        assert found.paths < 2**20
+        inside += abs(found.value - truth) < 2.0 * found.stderr
+    assert inside >= 34  # 95 % of 40 is 38; 34 is three standard errors below
+
+
+def test_a_budget_that_ends_first_is_said():
+    found = run(ASIAN, LikelihoodRatio(), ("delta", "vega"), paths=2**10, stderr={"delta": 1e-6}, max_paths=3000)
+    assert found["delta"].paths == found["vega"].paths == 3000
+    assert "not reached: the plan's max_paths ended first" in found["delta"].note
+    assert not found["vega"].note
+
+
+def test_a_target_already_met_costs_no_more_paths():
+    found = run(ASIAN, Controlled(), ("delta",), paths=2**14, stderr={"delta": 1.0})
+    assert found["delta"].paths == 2**14
+
+
+def test_bad_targets():
+    with pytest.raises(InvalidInput, match=r"stderr\['delta'\] must be positive"):
+        Plan(stderr={"delta": 0.0})
+    with pytest.raises(InvalidInput, match=r"^stderr must name Greeks that are asked for, got 'gamma'"):
+        run(ASIAN, LikelihoodRatio(), ("delta",), stderr={"gamma": 1.0})
+    assert math.isfinite(run(ASIAN, LikelihoodRatio(), ("delta",), paths=2)["delta"].value)

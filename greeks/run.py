@@ -108,6 +108,8 @@ class _Shared:
 class _GreekSampler(Sampler):
     """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
 
+    observed: Observation
+
     def __init__(self, job: Job, plan: Plan, shared: _Shared):
         lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
         self.stream, self.lattice, self.factors = job.stream, lattice, job.scene.model.factors
@@ -125,6 +127,7 @@ class _GreekSampler(Sampler):
             self.rows[name] = width
             width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
+        self.scenes = len({id(scene) for recipe in self.recipes.values() for scene in recipe.scenes})
         scene = job.scene
         parameters = {greek.name: greek.parameters for greek in job.greeks}
         asked = {p for (name, _), recipe in self.recipes.items() if scene in recipe.scenes for p in parameters[name]}

@@ -87,14 +87,29 @@ class Block:
         Where normals come from.
     factors : int
         Drivers of the models on this lattice.
+    fleeting : bool
+        Whether normals are wanted once, by one scene: then a model may draw them as it goes and keep none.
     watched : ndarray, optional
         The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
     foreseen : frozenset
         (model, stretch, parameter) of the derivatives that will be asked for, as far as known: so that they can be made along with the
-        paths. Neither of these two changes a number.
+        paths. None of these three changes a number.
     """
 
-    __slots__ = ("_kept", "_latest", "_whole", "factors", "first", "foreseen", "key", "lanes", "lattice", "sampling", "watched")
+    __slots__ = (
+        "_kept",
+        "_latest",
+        "_whole",
+        "factors",
+        "first",
+        "fleeting",
+        "foreseen",
+        "key",
+        "lanes",
+        "lattice",
+        "sampling",
+        "watched",
+    )
 
     def __init__(
         self,
@@ -107,11 +122,13 @@ class Block:
         paths: int = 0,
         sampling: Sampling = PseudoRandom(),  # noqa: B008
         factors: int = 1,
+        fleeting: bool = False,
         watched: IntArray | None = None,
         foreseen: frozenset[Hashable] = frozenset(),
     ):
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
+        self.fleeting = fleeting and isinstance(sampling, PseudoRandom)
         self._whole, self.sampling, self.factors = paths, sampling, factors
         self.watched = watched if watched is not None else np.arange(len(lattice))
         self.foreseen = foreseen

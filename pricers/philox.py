@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pricers.kernel import device, kernel
 from pricers.special import from_bits, log_unguarded, sincos_turn
 
-__all__ = ["normals", "philox4x32", "stream_key", "uniforms"]
+__all__ = ["normal_pair", "normals", "philox4x32", "stream_key", "uniforms"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -80,6 +80,13 @@ def _box_muller(even: Any, odd: Any) -> None:
         odd[lane] = radius * sine
 
 
+@device
+def normal_pair(even: Any, odd: Any, k0: Any, k1: Any, first_path: Any, pair: Any, stream: Any) -> None:
+    """Rows of the normals of steps ``2 * pair`` and ``2 * pair + 1``, one for each lane, for kernels that use them at once."""
+    _draw(even, odd, k0, k1, first_path, pair, stream)
+    _box_muller(even, odd)
+
+
 @kernel
 def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step: int, stream: int) -> None:
     """Fill ``out[time, lane]`` with the uniforms of consecutive steps and paths.
@@ -129,8 +136,7 @@ def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: 
     k0, k1, s = np.uint64(key0), np.uint64(key1), np.uint64(stream)
     for time in range(0, times, 2):
         odd = out[time + 1] if time + 1 < times else spare
-        _draw(out[time], odd, k0, k1, first_path, np.uint64((first_step + time) // 2), s)
-        _box_muller(out[time], odd)
+        normal_pair(out[time], odd, k0, k1, first_path, np.uint64((first_step + time) // 2), s)
 
 
 def stream_key(seed: int, name: str) -> tuple[int, int]:

@@ -21,6 +21,8 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class _PresentValue(Sampler):
+    observed: Observation
+
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         self.contract, self.model, self.market = contract, model, market
         self.stream, self.lattice, self.shape = "", model.lattice(contract.times, plan.steps_per_year), (1, 1)

@@ -49,6 +49,8 @@ class Sampler(ABC):
         See `pricers.draws.Block`.
     factors : int
         Drivers of the model.
+    scenes : int
+        How many scenes it simulates on the same normals.
     """
 
     stream: str
@@ -57,6 +59,7 @@ class Sampler(ABC):
     observed: Observation | None = None
     foreseen: frozenset[Hashable] = frozenset()
     factors: int = 1
+    scenes: int = 1
 
     @abstractmethod
     def sample(self, block: Block, out: FloatArray) -> None:
@@ -177,6 +180,7 @@ def simulate(
                 paths=plan.paths,
                 sampling=plan.sampling,
                 factors=factors,
+                fleeting=len(positions) == 1 and samplers[positions[0]].scenes == 1,
                 watched=watched,
                 foreseen=foreseen,
             )

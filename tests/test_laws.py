@@ -180,6 +180,15 @@ def test_same_bits_alone_and_among_others():
     assert together != _bits(answer([_job(c, stream="Y", lattice=days) for c in contracts], plan))
 
 
+@pytest.mark.parametrize("name", [*cases.EXACT, *cases.SAMPLED])
+def test_same_bits_whether_normals_are_kept_or_drawn_as_they_are_needed(name):
+    contract, plan = (cases.EXACT | cases.SAMPLED)[name], Plan(paths=3000, seed=5)
+    alone = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, plan=plan)
+    (beside,) = answer([replace(_job(contract), scene=Scene(model=cases.VOL, market=cases.CURVE))], plan)
+    for g in GREEKS:
+        assert alone[g] == beside.estimates[g, "likelihood_ratio"]
+
+
 def test_same_seed_same_bits_and_another_seed_others():
     contract = cases.EXACT["digital call"]
     one, again, other = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=999, seed=s)) for s in (1, 1, 2))

@@ -245,10 +245,11 @@ def invert(
         return f, power, np.stack((np.ones_like(z), z, z * z - z, *slopes), axis=1)
 
     bend, step = np.array(bends), _STEP
-    y = step * np.arange(round(_REACH / step) + 1)
+    y = step * np.arange(round(_REACH / step) + 1, dtype=np.float64)
     f, power, multipliers = nodes(y, bend)
     size = step * _sums(np.abs(multipliers), np.abs(f))  # [bend, 9, strike], like all that follow
-    noise = _EPSILON * step * _sums(np.abs(multipliers), np.abs(f) * np.maximum(np.abs(power), 4.0))
+    rounding = _EPSILON * (4.0 + np.abs(power) + np.abs(multipliers[:, 1, None]))  # of exp(power), and of x z
+    noise = step * _sums(np.abs(multipliers), np.abs(f) * rounding)
     usable = size[:, 0] <= 10.0 * size[:, 0].min(axis=0)  # [bend, strike]: what cancels loses digits
     count = _count(f, multipliers, size, usable)
     if count in (0, len(y)) or not usable.any(axis=0).all():
@@ -267,7 +268,7 @@ def invert(
         if count > _MOST_NODES:
             reached = np.where(usable, (error / scale).max(axis=1), np.inf).min(axis=0).max()
             raise ArithmeticError(f"the Fourier integral has not settled: error {reached:.1e} with {count} nodes")
-        f, _, multipliers = nodes(step * (np.arange(count) + 0.5), bend)
+        f, _, multipliers = nodes(step * (np.arange(count, dtype=np.float64) + 0.5), bend)
         step, count = 0.5 * step, 2 * count
         refined = 0.5 * value + step * _sums(multipliers, f)
         value, error = refined, np.abs(refined - value)
@@ -334,8 +335,9 @@ def affine_step(
     """
     q, level = z * z - z, kappa * theta
     beta = kappa - rho * xi * z
-    d = np.sqrt(beta * beta - xi * xi * q)
-    m = q / (beta + d)
+    d: ComplexArray = np.sqrt(beta * beta - xi * xi * q)
+    opposed = (beta * d.conjugate()).real < 0.0  # beta + d cancels: m is (beta - d) / xi^2 as well
+    m = np.where(opposed, beta - d, q) / np.where(opposed, xi * xi, beta + d)
     decay, decay_slope = _decay(d * tau)
     s = tau * decay
     gap = m - start
@@ -401,7 +403,7 @@ def _strikes(spot: float, strike: ArrayLike, log_growth: float, log_discount: fl
         raise ValueError(f"spot and strike must be positive, got {spot!r} and {strike!r}")
     if not (math.isfinite(log_growth) and math.isfinite(log_discount)):
         raise ValueError(f"log_growth and log_discount must be finite, got {log_growth!r} and {log_discount!r}")
-    return strikes, math.log(spot) + log_growth - np.log(strikes)
+    return strikes, np.log(spot / strikes) + log_growth
 
 
 def _decay(x: ComplexArray) -> tuple[ComplexArray, ComplexArray]:

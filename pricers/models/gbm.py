@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
@@ -11,10 +13,11 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable, positive
-from pricers.kernel import kernel
+from pricers.kernel import device, kernel
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Law, Paths, Steps
+from pricers.philox import normal_pair
 from pricers.special import exp
 from pricers.workspace import empty
 
@@ -23,35 +26,48 @@ __all__ = ["GBM"]
 FloatArray = npt.NDArray[np.float64]
 
 
-@kernel
-def _evolve(log_spot, shift, scale, root, normals, spot, walk, squares):
-    """Spots of a block of GBM paths, and the two sums that its scores are made of.
+@device
+def _advance(level, vol, root, drift, normals, spot, sums):
+    """One date of a block: spots of every lane, and the sums that scores are made of."""
+    for lane in range(normals.size):
+        z = normals[lane]
+        walk = sums[0, lane] + root * z
+        sums[0, lane] = walk
+        sums[1, lane] += z * z - 1.0
+        sums[2, lane] += drift * z
+        spot[lane] = exp(level + vol * walk)
 
-    normals and spot are [time, lane]; shift, scale and root (the square root of the interval) are [time]; on return
-    walk[lane] is sum root * normal and squares[lane] is sum (normal^2 - 1).
+
+@kernel
+def _evolve(log_spot, vol, shift, root, drift, normals, spot, sums):
+    """Spots of a block of GBM paths, and the three sums that its scores are made of.
+
+    normals and spot are [time, lane]; shift (of the log-spot), root (of the interval) and drift (shift in standard deviations) are
+    [time]; sums[0:3, lane] become the sums over time of root * normal, normal^2 - 1 and drift * normal.
     """
-    for lane in range(normals.shape[1]):
-        walk[lane] = 0.0
-        squares[lane] = 0.0
-    level, vol = log_spot, scale[0] / root[0]
+    sums[:] = 0.0
+    level = log_spot
     for t in range(normals.shape[0]):
         level += shift[t]
-        for lane in range(normals.shape[1]):
-            z = normals[t, lane]
-            w = walk[lane] + root[t] * z
-            walk[lane] = w
-            squares[lane] += z * z - 1.0
-            spot[t, lane] = exp(level + vol * w)
+        _advance(level, vol, root[t], drift[t], normals[t], spot[t], sums)
 
 
 @kernel
-def _weighted(weight, normals, out):
-    """Sum over time of weight[time] * normals[time, lane]."""
-    for lane in range(normals.shape[1]):
-        out[lane] = weight[0] * normals[0, lane]
-    for t in range(1, normals.shape[0]):
-        for lane in range(normals.shape[1]):
-            out[lane] += weight[t] * normals[t, lane]
+def _draw_and_evolve(key0, key1, first_path, log_spot, vol, shift, root, drift, first, spot, sums):
+    """As `_evolve`, with normals drawn as they are needed and not kept but for the first date's, first[lane]."""
+    sums[:] = 0.0
+    level, k0, k1 = log_spot, np.uint64(key0), np.uint64(key1)
+    times, lanes = spot.shape
+    even, odd = np.empty(lanes), np.empty(lanes)
+    for t in range(0, times, 2):
+        normal_pair(even, odd, k0, k1, first_path, np.uint64(t // 2), np.uint64(0))
+        if t == 0:
+            first[:] = even
+        level += shift[t]
+        _advance(level, vol, root[t], drift[t], even, spot[t], sums)
+        if t + 1 < times:
+            level += shift[t + 1]
+            _advance(level, vol, root[t + 1], drift[t + 1], odd, spot[t + 1], sums)
 
 
 @kernel
@@ -95,15 +111,21 @@ class GBM(Model):
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        normals = block.increments(observed)
         intervals, shift, root = _steps(self.vol, observed, market, stretch)
-        spot, walk, squares = empty(normals.shape), np.empty(block.lanes), np.empty(block.lanes)
-        _evolve(np.log(market.spot), shift, self.vol * root, root, normals, spot, walk, squares)
+        shape = len(root), block.lanes
+        spot, sums, first = empty(shape), empty((3, block.lanes)), np.empty(block.lanes)
+        steps = math.log(market.spot), self.vol, shift, root, shift / (self.vol * root)
+        if block.fleeting and observed.whole:
+            _draw_and_evolve(*block.key, block.first, *steps, first, spot, sums)
+        else:
+            normals = block.increments(observed)
+            first = normals[0]
+            _evolve(*steps, normals, spot, sums)
         return Paths(
             times=stretch * observed.times,
             spot=spot,
             log_discount=stretch * float(market.log_discount(observed.times[-1])),
-            law=_LogNormal(market.spot, self.vol, shift, intervals, normals, walk, squares),
+            law=_LogNormal(market.spot, self.vol, shift, intervals, first, sums, lambda: block.increments(observed)),
         )
 
     def bumped(self, parameter: str, by: float) -> GBM:
@@ -121,7 +143,7 @@ class _LogNormal(Law):
     Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
     """
 
-    __slots__ = ("intervals", "normals", "shift", "spot", "squares", "vol", "walk")
+    __slots__ = ("_draw", "drifts", "first", "intervals", "shift", "spot", "squares", "vol", "walk")
 
     def __init__(
         self,
@@ -129,17 +151,23 @@ class _LogNormal(Law):
         vol: float,
         shift: FloatArray,
         intervals: FloatArray,
-        normals: FloatArray,
-        walk: FloatArray,
-        squares: FloatArray,
+        first: FloatArray,
+        sums: FloatArray,
+        draw: Callable[[], FloatArray],
     ):
         self.spot, self.vol, self.shift, self.intervals = spot, vol, shift, intervals
-        self.normals, self.walk, self.squares = normals, walk, squares
+        self.first, self._draw = first, draw
+        self.walk, self.squares, self.drifts = sums
+
+    @property
+    def normals(self) -> FloatArray:
+        """Of the intervals, [time, lane]."""
+        return self._draw()
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
         """See `Law.score`."""
         vol, last = self.vol, self.intervals.sum()
-        first, root = self.normals[0], float(np.sqrt(self.intervals[0]))
+        first, root = self.first, math.sqrt(self.intervals[0])
         match parameters:
             case ("spot",):
                 return first / (self.spot * vol * root)
@@ -150,9 +178,7 @@ class _LogNormal(Law):
             case ("vol",):
                 return self.squares / vol - self.walk
             case ("time",):
-                drifts = np.empty_like(self.walk)
-                _weighted(self.shift / (vol * np.sqrt(self.intervals)), self.normals, drifts)
-                return (drifts + 0.5 * self.squares) / last
+                return (self.drifts + 0.5 * self.squares) / last
             case ("spot", "spot"):
                 scale = vol * root
                 return ((first * first - 1.0) / scale - first) / (self.spot**2 * scale)
@@ -205,6 +231,7 @@ class _LogNormal(Law):
         )
 
     def _running(self, weight: FloatArray, shift: FloatArray) -> FloatArray:
-        out = empty(self.normals.shape)
-        _running(weight, shift, self.normals, out)
+        normals = self.normals
+        out = empty(normals.shape)
+        _running(weight, shift, normals, out)
         return out

@@ -1,12 +1,20 @@
 import hashlib
 import math
+import os
+import platform
+import runpy
+import subprocess
+import sys
+from pathlib import Path
 
+import llvmlite.binding
 import mpmath
 import naive
 import numpy as np
 import pytest
 from scipy import stats
 
+import pricers
 from pricers.kernel import kernel
 from pricers.philox import _box_muller, normals, philox4x32, stream_key, uniforms
 
@@ -138,6 +146,33 @@ def test_bits_depend_on_the_address_alone(fill):
         assert (part == whole[later, :9]).all()
 
 
+DIGEST = """
+import hashlib, numpy as np
+from pricers.philox import normals
+out = np.empty((5, 1003))
+normals(out, 1, 2, 3, 0, 4)
+print(hashlib.sha256(out.tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "processor",
+    [
+        {"NUMBA_OPT": "0"},
+        pytest.param(
+            {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "+sse4.2"},
+            marks=pytest.mark.skipif(platform.machine().lower() not in ("x86_64", "amd64"), reason="an x86-64 of 2008"),
+        ),
+    ],
+    ids=["scalar", "without fma"],
+)
+def test_bits_do_not_depend_on_the_processor(processor):
+    here = filled(normals, (5, 1003), first_path=3, stream=4)
+    environment = {**os.environ, "PYTHONPATH": str(Path(pricers.__file__).parents[1]), **processor}
+    there = subprocess.run([sys.executable, "-c", DIGEST], env=environment, capture_output=True, text=True, check=True)
+    assert there.stdout.strip() == hashlib.sha256(here.tobytes()).hexdigest()
+
+
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
 def test_every_part_of_an_address_counts(fill):
     base = filled(fill, (2, 64))
@@ -233,3 +268,14 @@ def test_keys_of_names_and_seeds_differ():
 def test_seed_out_of_range_is_refused(seed):
     with pytest.raises(ValueError, match="seed must be"):
         stream_key(seed, "a")
+
+
+@pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("avx2"), reason="reads x86-64 assembly with AVX2")
+@pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
+def test_loops_over_lanes_become_vector_instructions(fill):
+    benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "kernels.py"))
+    fresh = kernel(cached=False)(fill.py_func)
+    fresh(np.empty((2, 64)), 1, 2, 0, 0, 0)
+    found = benchmark["vector_loop"](fresh)
+    assert found["zmm"] + found["ymm"] > 50
+    assert found["calls"] == 0

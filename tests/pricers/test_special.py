@@ -1,5 +1,8 @@
 import math
+import runpy
+from pathlib import Path
 
+import llvmlite.binding
 import mpmath
 import numpy as np
 import pytest
@@ -154,3 +157,14 @@ def test_bits_do_not_depend_on_the_lane(function):
         assert (function(x[:lanes]) == whole[:lanes]).all()
     for first in range(16):
         assert (function(x[first:]) == whole[first:]).all()
+
+
+@pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("avx2"), reason="reads x86-64 assembly with AVX2")
+@pytest.mark.parametrize("function", [special.exp, special.log, special.ndtr, special.ndtri], ids=lambda f: f.__name__)
+def test_loops_over_lanes_become_vector_instructions(function):
+    benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "kernels.py"))
+    loop = benchmark["over_lanes"](function)
+    loop(np.ones((2, 64)), np.ones((2, 64)))
+    found = benchmark["vector_loop"](loop)
+    assert found["zmm"] + found["ymm"] > 20
+    assert found["calls"] == 0

@@ -156,7 +156,7 @@ def test_price_delta_and_digital_are_hestons_p1_and_p2_to_14_digits(model):
         pytest.param(YEAR, 120.0, id="year", marks=pytest.mark.slow),
         pytest.param(WEEK, 92.0, id="week", marks=pytest.mark.slow),
         pytest.param(FELLER_4_PERCENT, 60.0, id="feller ratio 0.04", marks=pytest.mark.slow),
-        pytest.param(ANDERSEN_2, 300.0, id="andersen 2", marks=pytest.mark.slow),
+        pytest.param(LONG, 300.0, id="long", marks=pytest.mark.slow),
     ],
 )
 def test_every_greek_is_a_difference_of_the_40_digit_price(model, strike):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +72,7 @@ def _directions(dimensions: int) -> WordArray:
         raise InvalidInput(
             "sampling", dimensions, f"Sobol points have at most {qmc.Sobol.MAXDIM} dimensions (dates times factors)"
         )
-    engine = qmc.Sobol(dimensions, scramble=False, bits=32)
+    engine: Any = qmc.Sobol(dimensions, scramble=False, bits=32)
     directions: WordArray = np.asarray(engine._sv)[:, :_BITS].astype(np.uint64)
     return directions
 

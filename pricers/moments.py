@@ -60,32 +60,40 @@ def comoments(rows: Any, out_mean: Any, out_comoment: Any, atom: Any) -> None:
 
 
 @kernel
-def merge(count_a: Any, mean_a: Any, comoment_a: Any, count_b: Any, mean_b: Any, comoment_b: Any) -> None:
-    r"""Pool the moments of two disjoint sets of paths, in place, into those of the first.
+def pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment, batch_means, batch_counts):
+    """Pool atoms from path ``first`` on, one after another, into the folds that their batches fall into.
 
-    :math:`C_{ij} = C^a_{ij} + C^b_{ij} + \frac{n_a n_b}{n_a + n_b} d_i d_j` with :math:`d = \bar x^b - \bar x^a`, and
-    :math:`\bar x = \bar x^a + \frac{n_b}{n_a + n_b} d` (Chan, Golub and LeVeque, "Updating formulae and a pairwise
-    algorithm for computing sample variances", 1979). An empty first set takes the second's moments exactly.
+    The pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
+    (1979).
 
     Parameters
     ----------
-    count_a, count_b : int
-        Paths in each set, ``count_b`` positive.
-    mean_a, mean_b : ndarray [group, row]
-        ``mean_a`` is updated; zero where ``count_a`` is.
-    comoment_a, comoment_b : ndarray [group, row, row]
-        ``comoment_a`` is updated; zero where ``count_a`` is.
+    first, atom, per_batch : int
+        First path, lanes in an atom, atoms in a batch; batches fall into the folds in turn.
+    sizes : ndarray [atom]
+        Paths in each atom.
+    means, comoments : ndarray [group, atom, row], [group, atom, row, row]
+        As `comoments` fills them.
+    counts, mean, comoment : ndarray [fold], [group, fold, row], [group, fold, row, row]
+        Updated.
+    batch_means, batch_counts : ndarray [batch, group, row], [batch]
+        Updated.
     """
-    share = count_b / (count_a + count_b)
-    weight = count_a * share
-    groups, count = mean_a.shape
-    for group in range(groups):
-        for i in range(count):
-            scaled = weight * (mean_b[group, i] - mean_a[group, i])
-            for j in range(i + 1):
-                moved = scaled * (mean_b[group, j] - mean_a[group, j])
-                pooled = comoment_a[group, i, j] + comoment_b[group, i, j] + moved
-                comoment_a[group, i, j] = pooled
-                comoment_a[group, j, i] = pooled
-        for i in range(count):
-            mean_a[group, i] += share * (mean_b[group, i] - mean_a[group, i])
+    groups, atoms, rows = means.shape
+    for a in range(atoms):
+        batch = (first // atom + a) // per_batch
+        fold = batch % counts.shape[0]
+        size = sizes[a]
+        batch_counts[batch] += size
+        batch_share = size / batch_counts[batch]
+        share = size / (counts[fold] + size)
+        weight = counts[fold] * share
+        counts[fold] += size
+        for g in range(groups):
+            for i in range(rows):
+                shift = means[g, a, i] - mean[g, fold, i]
+                for j in range(rows):
+                    comoment[g, fold, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, fold, j]) * weight
+            for i in range(rows):
+                mean[g, fold, i] += (means[g, a, i] - mean[g, fold, i]) * share
+                batch_means[batch, g, i] += (means[g, a, i] - batch_means[batch, g, i]) * batch_share

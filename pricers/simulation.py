@@ -14,8 +14,7 @@ import numpy.typing as npt
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import FOLDS, Moments
-from pricers.kernel import kernel
-from pricers.moments import comoments
+from pricers.moments import comoments, pool
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
 from pricers.workspace import release
@@ -66,32 +65,6 @@ class Sampler(ABC):
         """Fill ``out[group, row, lane]``."""
 
 
-@kernel
-def _pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment, batch_means, batch_counts):
-    """Pool atoms from path ``first`` on, one after another, into the folds that their batches fall into.
-
-    The pairwise update of Chan, Golub and LeVeque (1983).
-    """
-    groups, atoms, rows = means.shape
-    for a in range(atoms):
-        batch = (first // atom + a) // per_batch
-        fold = batch % counts.shape[0]
-        size = sizes[a]
-        batch_counts[batch] += size
-        batch_share = size / batch_counts[batch]
-        share = size / (counts[fold] + size)
-        weight = counts[fold] * share
-        counts[fold] += size
-        for g in range(groups):
-            for i in range(rows):
-                shift = means[g, a, i] - mean[g, fold, i]
-                for j in range(rows):
-                    comoment[g, fold, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, fold, j]) * weight
-            for i in range(rows):
-                mean[g, fold, i] += (means[g, a, i] - mean[g, fold, i]) * share
-                batch_means[batch, g, i] += (means[g, a, i] - batch_means[batch, g, i]) * batch_share
-
-
 class _Accumulator:
     """Moments of one sampler, atom after atom in the order of the paths: no block size or thread count can change them."""
 
@@ -106,7 +79,7 @@ class _Accumulator:
         sizes = np.minimum(ATOM, self._plan.samples - starts).astype(float)
         batches = self._plan.atoms_per_batch, sizes
         totals = self._counts, self._mean, self._comoment, self._batch_means, self._batch_counts
-        _pool(first, ATOM, *batches, means, comoments, *totals)
+        pool(first, ATOM, *batches, means, comoments, *totals)
 
     def moments(self) -> list[Moments]:
         return [

@@ -29,6 +29,14 @@ def gauss_legendre(edges, nodes=60):
     return (left[:, None] + half * (x + 1.0)).ravel(), (half * w).ravel()
 
 
+def square(x):
+    return x * x - 0.5 * x
+
+
+def decay(x):
+    return np.exp(-0.4 * x)
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Family:
     """One distribution, where its values lie, and the same in scipy.stats.
@@ -41,8 +49,8 @@ class Family:
     frozen: Callable[..., Any]
     edges: tuple[float, ...] = ()
     last: int = 0
-    polynomial: Callable[[Any], Any] = staticmethod(lambda x: x * x - 0.5 * x)
-    exponential: Callable[[Any], Any] = staticmethod(lambda x: np.exp(-0.4 * x))
+    polynomial: Callable[[Any], Any] = square
+    exponential: Callable[[Any], Any] = decay
     level: float = 1.0
 
     def nodes(self, *cuts):
@@ -97,7 +105,7 @@ FAMILIES = {
         Family(
             name="normal",
             distribution=Normal(mean=0.3, std=0.8),
-            frozen=lambda mean, std: stats.norm(mean, std),
+            frozen=lambda mean, std: stats.norm(loc=mean, scale=std),
             edges=tuple(np.linspace(-9.0, 9.6, 21)),
         ),
         Family(
@@ -123,7 +131,7 @@ FAMILIES = {
         Family(
             name="beta",
             distribution=Beta(alpha=2.2, beta=3.1),
-            frozen=lambda alpha, beta: stats.beta(alpha, beta),
+            frozen=lambda alpha, beta: stats.beta(a=alpha, b=beta),
             edges=(0.0, 1e-6, 1e-4, 1e-2, *np.linspace(0.1, 0.9, 9), 0.99, 0.9999, 1.0 - 1e-6, 1.0),
             exponential=lambda x: np.exp(2.0 * x),
             level=0.4,
@@ -131,7 +139,7 @@ FAMILIES = {
         Family(
             name="student t",
             distribution=StudentT(df=9.0, loc=0.2, scale=1.1),
-            frozen=lambda df, loc, scale: stats.t(df, loc, scale),
+            frozen=stats.t,
             edges=(*-np.geomspace(4000.0, 8.0, 40), *np.linspace(-7.0, 7.0, 29), *np.geomspace(8.0, 4000.0, 40)),
             polynomial=lambda x: 1.0 - x + 0.05 * x * x,
             exponential=lambda x: np.exp(-0.5 * x * x),
@@ -139,14 +147,14 @@ FAMILIES = {
         Family(
             name="bernoulli",
             distribution=Bernoulli(probability=0.35),
-            frozen=lambda probability: stats.bernoulli(probability),
+            frozen=lambda probability: stats.bernoulli(p=probability),
             last=1,
             level=0.5,
         ),
         Family(
             name="poisson",
             distribution=Poisson(rate=2.4),
-            frozen=lambda rate: stats.poisson(rate),
+            frozen=lambda rate: stats.poisson(mu=rate),
             last=80,
         ),
         Family(

@@ -15,7 +15,7 @@ from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.kernel import kernel
+from pricers.kernel import device, kernel
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
 from pricers.special import exp, log, ndtr, ndtri
@@ -25,50 +25,58 @@ __all__ = ["OneStepSurvival"]
 FloatArray = npt.NDArray[np.float64]
 
 
+@device
+def _row(values, scratch):
+    """A row over lanes: the values themselves, or the one value they all share."""
+    if values.size == scratch.size:
+        return values
+    scratch[:] = values[0]
+    return scratch
+
+
 @kernel
-def _survive(sign, mean, stdev, mean_slope, stdev_slope, normals, work, state, slope, bend):
+def _survive(sign, mean, stdev, mean_slope, stdev_slope, normals, state, slope, bend):
     """Paths conditioned to stay alive on each date, with the logarithm of the probability of doing so, and their derivatives.
 
     On entry and return state[0, lane] is the distance from the barrier into the alive side in log-spot, state[1, lane] the
     log-probability; slope[p] their derivatives by parameter p, bend their second derivatives by parameter 0 (on which mean and
     standard deviation do not depend). mean and stdev are [time, lane], or [time, 1] where all lanes share them, their slopes
-    [p, time, lane or 1]; work is [2, 2, lane] of scratch.
+    [p, time, lane or 1].
     """
-    count, lanes = slope.shape[0], state.shape[1]
-    rate, hazard = work[0, 0], work[0, 1]
-    shrink, level = work[1, 0], work[1, 1]
+    lanes = state.shape[1]
+    distance, shrink, hazard, level = np.empty(lanes), np.empty(lanes), np.empty(lanes), np.empty(lanes)
+    one, two, three = np.empty(lanes), np.empty(lanes), np.empty(lanes)
+    away, weight = state[0], state[1]
     for t in range(normals.shape[0]):
+        m, s, noise = _row(mean[t], one), _row(stdev[t], two), normals[t]
         for lane in range(lanes):
-            wide = lane if mean.shape[1] > 1 else 0
-            s = stdev[t, wide]
-            d = (state[0, lane] + sign * mean[t, wide]) / s
+            d = (away[lane] + sign * m[lane]) / s[lane]
             d = -37.0 if d < -37.0 else d
-            p = ndtr(d)
-            tail = ndtr(-sign * normals[t, lane])
-            z = -ndtri(p * tail)
-            a = tail * exp(0.5 * (z * z - d * d))
-            h = exp(-0.5 * d * d) * 0.3989422804014327 / p
+            distance[lane] = d
+            tail = ndtr(d)
+            shrink[lane] = tail
+            hazard[lane] = exp(-0.5 * d * d) * 0.3989422804014327 / tail
+            weight[lane] += log(tail)
+        for lane in range(lanes):  # a loop of its own: together they are too long for a processor to overlap
+            tail, d = ndtr(-sign * noise[lane]), distance[lane]
+            z = -ndtri(shrink[lane] * tail)
+            shrink[lane] = tail * exp(0.5 * (z * z - d * d))
             level[lane] = z
-            shrink[lane] = a
-            hazard[lane] = h
-            rate[lane] = d
-            state[0, lane] += sign * mean[t, wide] + s * z
-            state[1, lane] += log(p)
+            away[lane] += sign * m[lane] + s[lane] * z
+        d0, b0, b1 = slope[0, 0], bend[0], bend[1]
         for lane in range(lanes):  # second derivatives first: they need the first ones of the date before
-            wide = lane if mean.shape[1] > 1 else 0
-            s = stdev[t, wide]
-            d, z, a, h = rate[lane], level[lane], shrink[lane], hazard[lane]
-            d1, d2 = slope[0, 0, lane] / s, bend[0, lane] / s
-            z1 = -a * d1
-            bend[0, lane] += s * (-a * (z * z1 - d * d1) * d1 - a * d2)
-            bend[1, lane] += h * d2 - h * (d + h) * d1 * d1
-        for p in range(count):
+            d, z, a, h = distance[lane], level[lane], shrink[lane], hazard[lane]
+            d1, d2 = d0[lane] / s[lane], b0[lane] / s[lane]
+            b0[lane] += s[lane] * a * ((a * z + d) * d1 * d1 - d2)
+            b1[lane] += h * (d2 - (d + h) * d1 * d1)
+        for p in range(slope.shape[0]):
+            by_distance, by_weight = slope[p, 0], slope[p, 1]
+            dm, ds = _row(mean_slope[p, t], one), _row(stdev_slope[p, t], three)
             for lane in range(lanes):
-                wide = lane if mean.shape[1] > 1 else 0
-                s, dm, ds = stdev[t, wide], sign * mean_slope[p, t, wide], stdev_slope[p, t, wide]
-                d1 = (slope[p, 0, lane] + dm - rate[lane] * ds) / s
-                slope[p, 0, lane] += dm + ds * level[lane] - s * shrink[lane] * d1
-                slope[p, 1, lane] += hazard[lane] * d1
+                moved, spread = sign * dm[lane], ds[lane]
+                d1 = (by_distance[lane] + moved - distance[lane] * spread) / s[lane]
+                by_distance[lane] += moved + spread * level[lane] - s[lane] * shrink[lane] * d1
+                by_weight[lane] += hazard[lane] * d1
 
 
 class _Smooth(NamedTuple):
@@ -207,8 +215,7 @@ def _survivors(contract: Barrier, steps: Steps, sign: float) -> tuple[FloatArray
     slope[0, 0], bend[0] = sign / steps.spot, -sign / steps.spot**2
     inner = slice(0, len(steps.normals) - 1)
     slopes = np.ascontiguousarray(steps.mean_slope[:, inner]), np.ascontiguousarray(steps.stdev_slope[:, inner])
-    work = np.empty((2, 2, lanes))
-    _survive(sign, steps.mean[inner], steps.stdev[inner], *slopes, steps.normals[inner], work, state, slope, bend)
+    _survive(sign, steps.mean[inner], steps.stdev[inner], *slopes, steps.normals[inner], state, slope, bend)
     return state, slope, bend
 
 

@@ -50,7 +50,7 @@ def test_process_writes_a_report_and_leaves_with_zero(there):
     assert "9 trades: 9 priced, 0 failed" in done.stdout
     assert str(Path("out/risk.html")) in done.stdout
     content = json.loads(Path("out/manifest.json").read_text(encoding="utf-8"))
-    assert content["plan"] == {"paths": 500, "seed": 9, "steps_per_year": 64}
+    assert content["plan"].items() >= {"paths": 500, "seed": 9, "steps_per_year": 64}.items()
     assert set(content["inputs"]) == {"book.csv", "market.toml"}
     assert content["command"][:2] == ["greeks", "report"]
     assert len(pd.read_csv("out/risk.csv")) == 9 * 6
@@ -171,12 +171,20 @@ def test_run_that_is_stopped_leaves_the_report_before_it(there, sign, code):
     assert main(["report", *COMMON]) == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     endless = [*COMMON[:5], "--paths", str(2**30), "--threads", "2"]
+    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
+    program = f"import signal, greeks.cli; {heeding}; raise SystemExit(greeks.cli.main())"
     with subprocess.Popen(
-        [sys.executable, "-m", "greeks", "report", *endless], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, "report", *endless],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
-        _until_it_computes(process.pid)
-        process.send_signal(sign)
-        out, error = process.communicate(timeout=60)
+        try:
+            _until_it_computes(process.pid)
+            process.send_signal(sign)
+            out, error = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == code
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
     assert sorted(path.name for path in there.iterdir()) == ["book.csv", "market.toml", "out"]

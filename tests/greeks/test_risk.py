@@ -25,7 +25,7 @@ from greeks.estimators.estimator import Scene
 from greeks.greek import STANDARD, greek
 from greeks.portfolio import read_book
 from greeks.risk import COLUMNS, risk_run
-from pricers import GBM, Asian, Barrier, Digital, European, InvalidInput, Market, Plan
+from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, InvalidInput, Market, Plan, Sobol
 
 PLAN = Plan(paths=1000, seed=3)
 NUMBERS = ("value", "stderr", "unit_value", "unit_stderr", "desk_value", "desk_stderr", "check_value", "z", "vol")
@@ -70,6 +70,30 @@ def test_a_later_trade_on_the_same_underlying_leaves_every_bit(mixed):
     longer = books.book(*books.MIXED, books.trade("later", expiry="2025-12-19"))
     found = _numbers(risk_report(longer, books.MARKET, plan=PLAN))
     assert {key: found[key] for key in _numbers(mixed.frame)} == _numbers(mixed.frame)
+
+
+@pytest.mark.parametrize("sampling", [Antithetic(), Sobol()], ids=repr)
+def test_dependent_paths_leave_the_law_as_it_is(sampling):
+    plan = Plan(paths=2**11, seed=3, sampling=sampling)
+    whole = _numbers(risk_report(books.book(*books.MIXED), books.MARKET, plan=plan, threads=2))
+    for row in books.MIXED[:6]:
+        alone = _numbers(risk_report(books.book(row), books.MARKET, plan=plan, threads=1))
+        assert alone == {key: whole[key] for key in alone}, row["trade_id"]
+
+
+def test_a_chosen_estimator_is_held_against_none_of_its_candidates():
+    row = books.trade("1", contract="asian", fixings="monthly", estimator="auto")
+    frame = risk_report(books.book(row), books.MARKET, plan=PLAN)
+    assert list(frame["check"]) == ["", *["finite_difference"] * 5]
+    assert frame["note"].str.contains("chose ").all()
+    assert not set(frame["verdict"]) - {"agree", "not comparable"}
+    again = risk_report(books.book(*books.MIXED, row), books.MARKET, plan=PLAN)
+    assert _numbers(frame) == _numbers(again[again["trade_id"] == "1"])
+
+
+def test_plan_that_asks_for_a_precision_is_refused():
+    with pytest.raises(InvalidInput, match="is for one contract"):
+        risk_report(books.book(books.trade("1")), books.MARKET, plan=Plan(stderr={"delta": 0.01}))
 
 
 def test_underlyings_have_streams_of_their_own():

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from pricers.moments import comoments, merge
+from pricers.moments import comoments
 
 RANDOM = np.random.default_rng(11)
 
@@ -77,27 +77,3 @@ def test_nan_and_infinity_stay_in_their_row_and_atom(bad):
     assert (comoment[0][kept] == clean_comoment[0][kept]).all()
 
 
-def test_merge_gives_the_moments_of_all_paths():
-    rows = RANDOM.normal(size=(2, 3, 500)) * [[[1.0], [10.0], [1e-3]]] + 5.0
-    mean, comoment, seen = np.zeros((2, 3)), np.zeros((2, 3, 3)), 0
-    for stop in (1, 65, 300, 500):
-        part = np.ascontiguousarray(rows[:, :, seen:stop])
-        part_mean, part_comoment = pooled(part, 500)
-        merge(seen, mean, comoment, stop - seen, part_mean[:, 0], part_comoment[:, 0])
-        if seen == 0:
-            assert (mean == part_mean[:, 0]).all()
-            assert (comoment == part_comoment[:, 0]).all()
-        seen = stop
-        for group in range(2):
-            expected_mean, expected_comoment = naive.mean_and_comoment(rows[group, :, :stop].tolist())
-            np.testing.assert_allclose(mean[group], expected_mean, rtol=1e-14)
-            scale = np.sqrt(np.outer(*2 * [np.diag(expected_comoment)])) + 1e-300
-            np.testing.assert_allclose(comoment[group] / scale, expected_comoment / scale, atol=1e-13)
-
-
-def test_merge_keeps_nan():
-    mean, comoment = np.zeros((1, 2)), np.zeros((1, 2, 2))
-    merge(10, mean, comoment, 10, np.array([[np.nan, 1.0]]), np.zeros((1, 2, 2)))
-    assert np.isnan(mean[0, 0])
-    assert mean[0, 1] == 0.5
-    assert np.isnan(comoment[0]).tolist() == [[True, True], [True, False]]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import Greek, greek
@@ -21,7 +23,22 @@ from pricers.plan import Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BookRun", "Clock", "Question", "answers", "error_frame", "known_greeks", "scene_of"]
+__all__ = [
+    "TERMS",
+    "BookRun",
+    "Clock",
+    "Question",
+    "answers",
+    "check_frame",
+    "described",
+    "error_frame",
+    "failure",
+    "known_greeks",
+    "plan_of",
+    "scene_of",
+    "terms_of",
+    "threads_used",
+]
 
 Progress = Callable[[int, int], None]
 
@@ -49,6 +66,9 @@ class BookRun:
         Trades: rows = priced + failed, and a trade is priced where all of its Greeks have a number.
     estimators : dict
         For each Greek, how many trades each estimator answered.
+    checks : DataFrame
+        How each Greek's numbers compare, by the method they are held against: greek, check, reference, agree, differ,
+        not_comparable, worst_z (the greatest distance in paired standard errors) and worst_trade.
     verdicts : dict
         How many numbers agree, differ, are not comparable.
     limit : float
@@ -74,12 +94,19 @@ class BookRun:
     priced: int
     failed: int
     estimators: Mapping[str, Mapping[str, int]]
+    checks: pd.DataFrame
     verdicts: Mapping[str, int]
     limit: float
     ignored: tuple[str, ...]
     seconds: Mapping[str, float]
     started: dt.datetime
     ended: dt.datetime
+
+
+TERMS = ("trade_id", "book", "underlying", "contract", "quantity")
+"""What every row of a report begins with."""
+
+OK, FAILED = "ok", "failed: "
 
 
 class Clock:
@@ -110,8 +137,9 @@ def answers(
     """An answer, or what stopped it, for each question; positions on one underlying share their paths.
 
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
-    order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates that are
-    a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last bits.
+    order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
+    that are a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last
+    bits. Points that are not independent (Sobol) are spread over each contract's own dates: theirs depend on the lattice.
     """
     last: dict[str, int] = {}
     for question in questions:
@@ -126,7 +154,7 @@ def answers(
             greeks=question.greeks,
             estimators=question.estimators,
             stream=question.position.underlying,
-            lattice=lattices[question.position.underlying],
+            lattice=lattices[question.position.underlying] if plan.sampling.independent else None,
         )
         for question in (questions[i] for i in order)
     ]
@@ -145,6 +173,35 @@ def scene_of(position: Position) -> Scene:
     return Scene(model=position.model, market=position.market)
 
 
+def terms_of(row: Position | Reject) -> dict[str, Any]:
+    """What a report says first of a row."""
+    contract = row.contract if isinstance(row, Reject) else row.contract.family
+    return dict(zip(TERMS, (row.trade_id, row.book, row.underlying, contract, row.quantity), strict=True))
+
+
+def described(error: Exception) -> str:
+    """What stopped a calculation, in one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def failure(reject: Reject) -> str:
+    """The status of a row that was rejected."""
+    return FAILED + " ".join(part for part in (reject.field, reject.reason) if part)
+
+
+def plan_of(plan: Plan | None) -> Plan:
+    """The plan of a run, `Plan` by default.
+
+    Raises
+    ------
+    InvalidInput
+        Where it asks for a precision, which is one contract's to have.
+    """
+    if plan is not None and plan.stderr:
+        raise InvalidInput("plan.stderr", dict(plan.stderr), "is for one contract; give a portfolio's plan its number of paths")
+    return plan if plan is not None else Plan()
+
+
 def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]:
     """The Greeks of these names, each as a model of the portfolio (or GBM) defines it.
 
@@ -154,7 +211,7 @@ def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]
         Where none does.
     """
     models = [*{position.model.kind: position.model for position in portfolio.positions}.values(), GBM(vol=1.0)]
-    found = {}
+    found = dict[str, Greek]()
     for name in names:
         for model in models:
             try:
@@ -169,6 +226,22 @@ def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]
 def threads_used(threads: int | None) -> int:
     """What `pricers.simulation.simulate` takes for its default."""
     return threads if threads is not None else os.cpu_count() or 1
+
+
+def check_frame(frame: pd.DataFrame, method: str) -> pd.DataFrame:
+    """Verdicts by Greek and by what stands in the column ``method``; see `BookRun.checks`."""
+    import pandas as pd
+
+    rows = []
+    for (name, check), part in frame.groupby(["greek", method], sort=False):
+        counts = Counter(part["verdict"])
+        distances = [(abs(z), trade) for z, trade in zip(part["z"], part["trade_id"], strict=True) if math.isfinite(z)]
+        worst = max(distances, default=(math.nan, ""))
+        told = (counts[verdict] for verdict in ("reference", "agree", "differ", "not comparable"))
+        rows.append((name, check, *told, *worst))
+    return pd.DataFrame(
+        rows, columns=["greek", "check", "reference", "agree", "differ", "not_comparable", "worst_z", "worst_trade"]
+    )
 
 
 def error_frame(rejects: Iterable[Reject]) -> pd.DataFrame:

@@ -32,19 +32,24 @@ def refusal(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene
 def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Estimator | None:
     """The most trustworthy method that is another one than ``estimator`` and answers.
 
-    That is the exact formula, else pathwise (which refuses a payoff that jumps), else finite differences, else the likelihood ratio; where
-    the first that answers is ``estimator`` itself, the likelihood ratio. A price by paths has no other check than a
-    formula: all path estimators average the same payoffs.
+    That is the exact formula, else pathwise (which refuses a payoff that jumps), else finite differences; where the first of them
+    that answers would be ``estimator`` itself, the likelihood ratio. A price by paths has no other check than a formula: all
+    path estimators average the same payoffs.
     """
+    own = _within(estimator)
     if not greek.parameters and not isinstance(estimator, Exact):
         order: tuple[Estimator, ...] = (Exact(),)
     else:
         order = (Exact(), Pathwise(), FiniteDifference())
-        last = (LikelihoodRatio(), FiniteDifference())
-        names = [method.name for method in order]
-        order = (*order[: names.index(estimator.name)], *last) if estimator.name in names else (*order, *last)
-    others = (method for method in order if method.name != estimator.name)
+        places = [place for place, method in enumerate(order) if method.name in own]
+        order = (*(order[: places[0]] if places else order), LikelihoodRatio(), FiniteDifference())
+    others = (method for method in order if method.name not in own)
     return next((method for method in others if _answers(method, greek, contract, scene, plan)), None)
+
+
+def _within(estimator: Estimator) -> str:
+    """The names of all methods that an estimator is made of, as in "pathwise with controls", or may choose among."""
+    return " ".join((estimator.name, *(method.name for method in getattr(estimator, "candidates", ()))))
 
 
 def _answers(candidate: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> bool:

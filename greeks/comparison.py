@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
@@ -87,13 +89,31 @@ def verdicts(
 def _compared(found: Answer, name: str, estimator: str, reference: str, limit: float) -> Verdict:
     gap, stderr = found.difference(name, estimator, reference)
     one, other = found.estimates[name, estimator], found.estimates[name, reference]
-    rounding = _ROUNDING * max(abs(one.value), abs(other.value), 1e-300)
+    spreads = found.spread(name, estimator), found.spread(name, reference)
+    rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)
     stderr = max(stderr, rounding, one.truncation, other.truncation)
-    return Verdict(z=gap / stderr, resolves=limit * stderr, verdict="agree" if abs(gap) <= limit * stderr else "differ")
+    agree = abs(gap) <= limit * stderr
+    if not agree and any(_rests_on_few(found, name, method) for method in (estimator, reference)):
+        return Verdict(verdict="not comparable", reason="too few paths carry the number for its error to be known")
+    return Verdict(z=gap / stderr, resolves=limit * stderr, verdict="agree" if agree else "differ")
+
+
+def _rests_on_few(found: Answer, name: str, estimator: str) -> bool:
+    """Whether a handful of paths, or none, makes an estimate: then its standard error says nothing, and no difference is shown.
+
+    Seen in the batch means: all alike, or one that has most of their variance or lies beyond 5.5 of their deviations.
+    """
+    means, counts = found.batches(name, estimator)
+    if not len(means):
+        return False
+    squares = counts * (means - np.average(means, weights=counts)) ** 2
+    total, worst = squares.sum(), squares.max()
+    alike = total <= counts.sum() * (1e-12 * np.abs(means).max()) ** 2
+    return bool(alike or worst > min(0.5, 30.0 / len(means)) * total)
 
 
 _ROUNDING = 1e-9
-"""Relative difference that two methods may have by rounding or quadrature alone."""
+"""Difference that two methods may have by rounding or quadrature alone, relative to their values or to what cancels in them."""
 
 
 def crosscheck(

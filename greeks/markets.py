@@ -11,12 +11,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from greeks import cells
 from pricers.errors import InvalidInput, one_of, positive
 from pricers.market import DAYS_PER_YEAR, ImpliedVolSurface, Market, ZeroCurve
 from pricers.models.gbm import GBM
 from pricers.models.model import Model
 
-__all__ = ["MarketData", "Underlying", "load_market"]
+__all__ = ["MarketData", "Underlying", "load_market", "market_files"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,7 @@ class MarketData:
     underlyings: Mapping[str, Underlying]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "valuation", _date("valuation", self.valuation))
+        object.__setattr__(self, "valuation", cells.date("valuation", self.valuation))
         if not isinstance(self.underlyings, Mapping) or not self.underlyings:
             raise InvalidInput("underlyings", self.underlyings, "must map at least one name to an Underlying")
         for name, underlying in self.underlyings.items():
@@ -111,10 +112,10 @@ def load_market(path: str | Path) -> MarketData:
         rate = 0.03
         vol = 0.2
 
-    An underlying has a ``spot``, a ``dividend`` yield (0 where left out), its volatility as ``vol`` or ``surface``, and its zero rates as
-    ``rate``, as ``zero_curve`` (a list of tables with ``date`` and ``rate``) or in the surface's column ``zero_rate``. A surface is a
-    CSV file, its place relative to the TOML file, with the columns days_to_expiry, strike, implied_vol and, unless the rates stand
-    elsewhere, zero_rate. Rates and yields are continuously compounded, per year.
+    An underlying has a ``spot``, a ``dividend`` yield (0 where left out), its volatility as ``vol`` or ``surface``, and its
+    zero rates as ``rate``, as ``zero_curve`` (a list of tables with ``date`` and ``rate``) or in the surface's column
+    ``zero_rate``. A surface is a CSV file, its place relative to the TOML file, with the columns days_to_expiry, strike,
+    implied_vol and, unless the rates stand elsewhere, zero_rate. Rates and yields are continuously compounded, per year.
 
     Raises
     ------
@@ -132,12 +133,19 @@ def load_market(path: str | Path) -> MarketData:
     _only(where, table, ("valuation", "underlyings"))
     if "valuation" not in table:
         raise InvalidInput(f"{where} valuation", None, "is missing: say valuation = 2002-07-05")
-    valuation = _date(f"{where} valuation", table["valuation"])
+    valuation = cells.date(f"{where} valuation", table["valuation"])
     entries = table.get("underlyings")
     if not isinstance(entries, dict) or not entries:
         raise InvalidInput(f"{where} underlyings", entries, "must hold at least one table [underlyings.NAME]")
     underlyings = {name: _underlying(path, name, entry, valuation) for name, entry in entries.items()}
     return MarketData(valuation=valuation, underlyings=underlyings)
+
+
+def market_files(path: str | Path) -> tuple[Path, ...]:
+    """The files that `load_market` reads: the TOML file and the surfaces that it names."""
+    path = Path(path)
+    entries = tomllib.loads(path.read_text(encoding="utf-8"))["underlyings"].values()
+    return path, *dict.fromkeys(path.parent / entry["surface"] for entry in entries if "surface" in entry)
 
 
 _KEYS = ("spot", "dividend", "rate", "zero_curve", "vol", "surface")
@@ -171,7 +179,7 @@ def _zero_curve(entries: Any, valuation: dt.date) -> ZeroCurve:
     for entry in entries:
         if set(entry) != {"date", "rate"}:
             raise InvalidInput("zero_curve", entry, "must have exactly the keys date and rate")
-    dates = [_date("zero_curve date", entry["date"]) for entry in entries]
+    dates = [cells.date("zero_curve date", entry["date"]) for entry in entries]
     return ZeroCurve.from_dates(valuation=valuation, dates=dates, rates=[entry["rate"] for entry in entries])
 
 
@@ -218,20 +226,6 @@ def _quoted(path: Path, line: int, column: str, text: str | None) -> float:
         return float(text or "")
     except ValueError:
         raise InvalidInput(f"{path}: line {line}, {column}", text, "must be a number") from None
-
-
-def _date(field: str, value: Any) -> dt.date:
-    if isinstance(value, str):
-        try:
-            return dt.date.fromisoformat(value)
-        except ValueError:
-            pass
-    elif isinstance(value, dt.datetime):
-        if value.time() == dt.time():
-            return value.date()
-    elif isinstance(value, dt.date):
-        return value
-    raise InvalidInput(field, value, "must be a calendar date such as 2002-07-05")
 
 
 def _only(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import calendar
+import contextlib
 import csv
 import datetime as dt
 import difflib
 import importlib
+import itertools
 import math
-import numbers
 import pkgutil
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
-from decimal import Decimal
-from functools import cache
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import numpy as np
-
+from greeks import cells
 from greeks.estimators.estimator import Estimator
 from greeks.markets import MarketData
 from pricers.contracts.contract import Contract
-from pricers.errors import InvalidInput, finite, one_of
-from pricers.market import Market
+from pricers.errors import InvalidInput, one_of
+from pricers.market import DAYS_PER_YEAR, Market
 from pricers.models.model import Model
 
 if TYPE_CHECKING:
@@ -39,6 +38,9 @@ RULES = ("daily", "weekly", "monthly")
 
 MOST_YEARS = 50
 """A date further ahead is taken for a slip of the pen: every day up to the last one costs a random number per path."""
+
+MOST_QUANTITY = 1e15
+"""No position is larger, and no sum of such overflows."""
 
 _SURPLUS = "(surplus)"
 
@@ -58,6 +60,8 @@ class Position:
     model : Model
     market : Market
     estimator : Estimator
+    terms : str
+        The contract's, for people to read.
     """
 
     row: int
@@ -69,6 +73,7 @@ class Position:
     model: Model
     market: Market
     estimator: Estimator
+    terms: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,23 +144,24 @@ def read_book(path: str | Path) -> pd.DataFrame:
         raise InvalidInput(str(path), "", "is empty: the first line must name the columns")
     header, *rows = lines
     surplus = [",".join(row[len(header) :]) for row in rows]
-    cells = [(row + [""] * len(header))[: len(header)] for row in rows]
+    table = [(row + [""] * len(header))[: len(header)] for row in rows]
     if any(surplus):
-        header, cells = [*header, _SURPLUS], [[*row, more] for row, more in zip(cells, surplus, strict=True)]
-    return pd.DataFrame(cells, columns=header, dtype=str)
+        header, table = [*header, _SURPLUS], [[*row, more] for row, more in zip(table, surplus, strict=True)]
+    return pd.DataFrame(table, columns=header, dtype=str)
 
 
 def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estimator) -> Portfolio:
     """Positions and rejects of a table of trades: every row becomes one of the two.
 
-    Columns are ``trade_id``, ``book``, ``underlying``, ``contract`` (a family's name), ``quantity``, the fields of the families by
-    their names, and where wanted ``estimator`` and ``model``. Cells may be typed or text. Empty cells, None and NaN mean "not given".
-    A field that the family does not have must not be given. Columns of other names are ignored, unless the name looks misspelt.
+    Columns are ``trade_id``, ``book``, ``underlying``, ``contract`` (a family's name), ``quantity``, the fields of the
+    families by their names, and where wanted ``estimator`` and ``model``. Cells may be typed or text. Empty cells, None and
+    NaN mean "not given". A field that the family does not have must not be given (False and 0 may, where they are the field's
+    default). Columns of other names are ignored, unless the name looks misspelt.
 
-    Dates are calendar days (2002-12-20, or a date or Timestamp without a time of day); a list of dates is separated by semicolons, or is a rule
-    that counts back from the column ``expiry`` to the valuation, which is left out: ``daily`` (Monday to Friday), ``weekly``
-    (every seventh day), ``monthly`` (the same day of the month, or its last); the expiry itself always belongs. Where dates are
-    listed and an ``expiry`` is given too, it must be the last of them.
+    Dates are calendar days (2002-12-20, or a date or Timestamp without a time of day); a list of dates is separated by
+    semicolons, or is a rule that counts back from the column ``expiry`` to the valuation, which is left out: ``daily``
+    (Monday to Friday), ``weekly`` (every seventh day), ``monthly`` (the same day of the month, or its last); the expiry
+    itself always belongs. Where dates are listed and an ``expiry`` is given too, it must be the last of them.
 
     Where several rows have one ``trade_id``, all of them are rejected: which is right cannot be told, and the order of rows must
     not decide.
@@ -174,9 +180,9 @@ def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estima
         Where the table as a whole cannot be read.
     """
     columns, ignored = _columns(frame)
-    cells = {name: frame.iloc[:, place].tolist() for name, place in columns.items()}
-    rows = [{name: _given(column[i]) for name, column in cells.items()} for i in range(len(frame))]
-    counts = Counter(_text(row["trade_id"]) for row in rows)
+    values = {name: frame.iloc[:, place].tolist() for name, place in columns.items()}
+    rows = [{name: cells.given(column[i]) for name, column in values.items()} for i in range(len(frame))]
+    counts = Counter(cells.text(row["trade_id"]) for row in rows)
     return Portfolio(
         rows=tuple(_row(number, row, counts, market, estimator) for number, row in enumerate(rows, start=1)), ignored=ignored
     )
@@ -185,7 +191,7 @@ def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estima
 def _columns(frame: pd.DataFrame) -> tuple[dict[str, int], tuple[str, ...]]:
     """Where each known column stands, and the names of the others."""
     names = [str(name).strip().lower() for name in frame.columns]
-    known = {*REQUIRED, *OPTIONAL, _SURPLUS, *(field.name for family in families().values() for field in fields(family))}  # type: ignore[arg-type]
+    known = {*REQUIRED, *OPTIONAL, _SURPLUS, *(field.name for family in families().values() for field in _fields(family))}
     if twice := sorted(name for name, count in Counter(names).items() if count > 1 and name in known):
         raise InvalidInput("columns", ", ".join(twice), "must stand in the table once each")
     if missing := [name for name in REQUIRED if name not in names]:
@@ -209,13 +215,13 @@ def _row(number: int, row: Row, counts: Counter[str], market: MarketData, defaul
         given = row.get(error.field)
         return Reject(
             row=number,
-            trade_id=_text(row["trade_id"]),
-            book=_or("", lambda: _name("book", row["book"])),
-            underlying=_or("", lambda: _name("underlying", row["underlying"])),
-            contract=_or("", lambda: one_of("contract", _word("contract", row["contract"]), families())),
-            quantity=_or(math.nan, lambda: _number("quantity", row["quantity"])),
+            trade_id=cells.excerpt(row["trade_id"]),
+            book=_or("", lambda: cells.name("book", row["book"])),
+            underlying=_or("", lambda: cells.name("underlying", row["underlying"])),
+            contract=_or("", lambda: one_of("contract", cells.word("contract", row["contract"]), families())),
+            quantity=_or(math.nan, lambda: cells.number("quantity", row["quantity"])),
             field=error.field if error.field != _SURPLUS else "row",
-            value=_text(error.value if given is None else given),
+            value=cells.excerpt(error.value if given is None else given),
             reason=error.reason,
         )
 
@@ -230,18 +236,20 @@ def _or(otherwise: Any, read: Callable[[], Any]) -> Any:
 def _position(number: int, row: Row, counts: Counter[str], market: MarketData, default: Estimator) -> Position:
     if row.get(_SURPLUS) is not None:
         raise InvalidInput(_SURPLUS, row[_SURPLUS], "has more cells than the table has columns")
-    trade_id, book, underlying = (_name(field, row[field]) for field in ("trade_id", "book", "underlying"))
-    if counts[_text(row["trade_id"])] > 1:
+    trade_id, book, underlying = (cells.name(field, row[field]) for field in ("trade_id", "book", "underlying"))
+    if counts[cells.text(row["trade_id"])] > 1:
         raise InvalidInput("trade_id", trade_id, "is a duplicate: all rows of this id are left out")
-    family = families()[one_of("contract", _word("contract", row["contract"]), families())]
-    quantity = _number("quantity", row["quantity"])
+    family = families()[one_of("contract", cells.word("contract", row["contract"]), families())]
+    quantity = cells.number("quantity", row["quantity"])
+    if abs(quantity) > MOST_QUANTITY:
+        raise InvalidInput("quantity", quantity, f"must be at most {MOST_QUANTITY:g} in size")
     if underlying not in market.underlyings:
         raise InvalidInput("underlying", underlying, f"has no market data; there is {', '.join(market.underlyings)}")
     its = market.underlyings[underlying]
     method = default
     if row.get("estimator") is not None:
-        method = estimators()[one_of("estimator", _word("estimator", row["estimator"]), estimators())]()
-    kind = {} if row.get("model") is None else {"kind": _word("model", row["model"])}
+        method = estimators()[one_of("estimator", cells.word("estimator", row["estimator"]), estimators())]
+    kind = {} if row.get("model") is None else {"kind": cells.word("model", row["model"])}
     contract = family(**_terms(family, row, market))
     model = its.model(**kind, strike=getattr(contract, "strike", its.market.spot), expiry=contract.times[-1])
     its.market.log_discount(contract.times[-1])
@@ -255,19 +263,20 @@ def _position(number: int, row: Row, counts: Counter[str], market: MarketData, d
         model=model,
         market=its.market,
         estimator=method,
+        terms=_described(contract, market),
     )
 
 
 def _terms(family: type[Contract], row: Row, market: MarketData) -> dict[str, Any]:
     """A contract's terms from the cells of its row."""
-    own = {field.name: field for field in fields(family)}  # type: ignore[arg-type]
+    own = {field.name: field for field in _fields(family)}
     hints = get_type_hints(family)
     lists_dates = any(field.metadata.get("dates") and hints[name] is not float for name, field in own.items())
     for name, value in row.items():
         if value is not None and name not in own and name not in REQUIRED and name not in ("estimator", "model", _SURPLUS):
-            if name == "expiry" and lists_dates:
+            if (name == "expiry" and lists_dates) or _says_no(name, value):
                 continue
-            raise InvalidInput(name, value, f"does not belong to a {family.family}")
+            raise InvalidInput(name, value, f"does not belong to {family.family} contracts")
     terms = {}
     for name, field in own.items():
         value = row.get(name)
@@ -278,39 +287,73 @@ def _terms(family: type[Contract], row: Row, market: MarketData) -> dict[str, An
             one = hints[name] is float
             terms[name] = _expiry(name, value, market) if one else _schedule(family, name, value, row.get("expiry"), market)
         else:
-            terms[name] = _READERS[hints[name]](name, value)
+            terms[name] = cells.READERS[hints[name]](name, value)
     return terms
 
 
+def _described(contract: Contract, market: MarketData) -> str:
+    """Terms in words: "call, strike 4400, 24 fixings to 2002-12-20, average arithmetic"."""
+    words = []
+    for field in _fields(contract):
+        value = getattr(contract, field.name)
+        if field.metadata.get("dates"):
+            days = value if isinstance(value, tuple) else (value,)
+            last = market.valuation + dt.timedelta(days=round(days[-1] * DAYS_PER_YEAR))
+            what = field.name if field.name.endswith("s") else f"{field.name} dates"
+            words.append(f"{len(days)} {what} to {last}" if isinstance(value, tuple) else f"{field.name} {last}")
+        elif isinstance(value, tuple):
+            words += [f"{len(value)} {field.name.replace('_', ' ')}"] if value else []
+        elif isinstance(value, bool):
+            words += [field.name] if value else []
+        elif isinstance(value, str):
+            words.append(value)
+        elif field.default != value:
+            words.append(f"{field.name} {value:g}")
+    return ", ".join(words)
+
+
+def _says_no(name: str, value: Any) -> bool:
+    """Whether a term is False or 0 and that is its family's default: typed columns have no way to leave it out."""
+    for family in families().values():
+        for field in _fields(family):
+            if field.name == name and field.default in (False, 0.0):
+                read = cells.READERS[get_type_hints(family)[name]]
+                return bool(_or(None, partial(read, name, value)) == field.default)
+    return False
+
+
 def _expiry(field: str, value: Any, market: MarketData) -> float:
-    return market.years(_ahead(field, _date(field, value), market))
+    return market.years(_ahead(field, cells.date(field, value), market))
 
 
 def _schedule(family: type[Contract], field: str, value: Any, expiry: Any, market: MarketData) -> tuple[float, ...]:
-    last = None if expiry is None else _ahead("expiry", _date("expiry", expiry), market)
+    last = None if expiry is None else _ahead("expiry", cells.date("expiry", expiry), market)
     rule = value.strip().lower() if isinstance(value, str) else None
     if rule in RULES:
         if last is None:
             raise InvalidInput("expiry", None, f"is missing, from which {rule} {field} are counted back")
         days = _counted_back(rule, last, market.valuation)
     else:
-        days = [_date(field, part) for part in _parts(field, value)]
+        days = [cells.date(field, part) for part in cells.parts(field, value)]
         if last is not None and max(days) > last:
-            raise InvalidInput(field, max(days), f"has {field} past expiry, {max(days)} after {last}")
+            raise InvalidInput(field, max(days), f"must not hold {field} past expiry, and {max(days)} is after {last}")
         for day in days:
             _ahead(field, day, market)
-        for earlier, later in zip(days, days[1:], strict=False):
+        for earlier, later in itertools.pairwise(days):
             if not later > earlier:
                 raise InvalidInput(field, later, f"must increase, and {later} follows {earlier}")
         if last is not None and days[-1] != last:
-            reason = f"must end at the expiry {last}, and ends on {days[-1]}: a {family.family} pays at its last date"
+            reason = f"must end at the expiry {last}, and ends on {days[-1]}: {family.family} contracts pay at the last date"
             raise InvalidInput(field, days[-1], reason)
     return tuple(market.years(day) for day in days)
 
 
 def _ahead(field: str, day: dt.date, market: MarketData) -> dt.date:
     if day <= market.valuation:
-        raise InvalidInput(field, day, f"has expired: {day} is not after the valuation {market.valuation}")
+        if field == "expiry":
+            raise InvalidInput(field, day, f"has expired: {day} is not after the valuation {market.valuation}")
+        past = "what was fixed or watched by then is a past term"
+        raise InvalidInput(field, day, f"must lie after the valuation {market.valuation}, and {day} does not: {past}")
     if day.year - market.valuation.year > MOST_YEARS:
         raise InvalidInput(field, day, f"must lie within {MOST_YEARS} years, and {day} does not")
     return day
@@ -334,138 +377,26 @@ def _months_before(day: dt.date, months: int) -> dt.date:
     return dt.date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
 
 
-# Cells. What is not given is None; what is given may be typed or text.
-
-
-def _given(cell: Any) -> Any:
-    """The cell, or None where it is empty."""
-    if isinstance(cell, str):
-        return cell if cell.strip() else None
-    if isinstance(cell, (list, tuple, np.ndarray)):
-        return list(cell) or None
-    if isinstance(cell, np.datetime64):
-        return None if np.isnat(cell) else cell.astype("datetime64[us]").item()
-    if isinstance(cell, np.generic):
-        cell = cell.item()
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, (float, Decimal)) and cell != cell):
-        return None
-    return cell
-
-
-def _text(value: Any) -> str:
-    """A cell for people to read: numbers and dates as they would stand in a CSV file."""
-    if value is None:
-        return ""
-    if isinstance(value, dt.datetime) and value.time() == dt.time():
-        value = value.date()
-    if isinstance(value, dt.date):
-        return value.isoformat()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        return str(int(value))
-    if isinstance(value, (list, tuple)):
-        return ";".join(map(_text, value))
-    return str(value).strip()
-
-
-_FORMULA = ("=", "+", "-", "@")
-
-
-def _name(field: str, value: Any) -> str:
-    """A name that is safe in a web page and in a spreadsheet."""
-    text = _text(value)
-    if not text:
-        raise InvalidInput(field, value, "is missing")
-    if text.startswith(_FORMULA):
-        raise InvalidInput(field, value, f"must not begin with {text[0]}, as a spreadsheet's formula does")
-    if "<" in text or ">" in text:
-        raise InvalidInput(field, value, "must not hold < or >, as an HTML tag does")
-    if not text.isprintable() or (isinstance(value, str) and not value.strip(" ").isprintable()):
-        raise InvalidInput(field, value, "must not hold tabs, line breaks or other unprintable characters")
-    return text
-
-
-def _word(field: str, value: Any) -> str:
-    if value is None:
-        raise InvalidInput(field, None, "is missing")
-    if not isinstance(value, str):
-        raise InvalidInput(field, value, "must be text")
-    return value.strip().lower()
-
-
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(inf|infinity|nan)", re.ASCII | re.IGNORECASE)
-
-
-def _number(field: str, value: Any) -> float:
-    if value is None:
-        raise InvalidInput(field, None, "is missing (or not a number)")
-    if isinstance(value, str):
-        if not _NUMBER.fullmatch(value.strip()):
-            raise InvalidInput(field, value, "must be a number")
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, (numbers.Real, Decimal)):
-        raise InvalidInput(field, value, "must be a number")
-    return finite(field, value)
-
-
-_FLAGS = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no": False, "0": False, "0.0": False}
-
-
-def _flag(field: str, value: Any) -> bool:
-    word = str(value).strip().lower()
-    if word not in _FLAGS:
-        raise InvalidInput(field, value, "must be true or false")
-    return _FLAGS[word]
-
-
-_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})([ T]00:00(:00(\.0+)?)?)?", re.ASCII)
-
-
-def _date(field: str, value: Any) -> dt.date:
-    if isinstance(value, str) and (day := _DAY.fullmatch(value.strip())):
-        try:
-            return dt.date.fromisoformat(day[1])
-        except ValueError:
-            pass
-    elif isinstance(value, dt.datetime):
-        if value.time() == dt.time():
-            return value.date()
-    elif isinstance(value, dt.date):
-        return value
-    raise InvalidInput(field, value, "must be a calendar date such as 2002-12-20")
-
-
-def _parts(field: str, value: Any) -> Iterable[Any]:
-    """The members of a list in a cell."""
-    if isinstance(value, str):
-        value = [part for part in value.split(";") if part.strip()]
-    members = [_given(member) for member in value] if isinstance(value, list) else [value]
-    if not members or None in members:
-        raise InvalidInput(field, value, "must be a list separated by semicolons")
-    return members
-
-
-_READERS: dict[Any, Callable[[str, Any], Any]] = {
-    float: _number,
-    str: _word,
-    bool: _flag,
-    tuple[float, ...]: lambda field, value: tuple(_number(field, part) for part in _parts(field, value)),
-}
-"""How a cell is read for a contract's field of each type."""
-
-
-# What there is to choose from, found by walking the packages.
+def _fields(family: Any) -> tuple[Field[Any], ...]:
+    """The terms of a family, or of a contract."""
+    return fields(family)
 
 
 @cache
 def families() -> dict[str, type[Contract]]:
     """Contract families whose terms are plain fields, by name."""
-    return {kind.family: kind for kind in _classes("pricers.contracts", Contract) if is_dataclass(kind)}
+    found: list[type[Contract]] = _classes("pricers.contracts", Contract)
+    return {kind.family: kind for kind in found if is_dataclass(kind)}
 
 
 @cache
-def estimators() -> dict[str, type[Estimator]]:
-    """Estimators by name."""
-    return {kind.name: kind for kind in _classes("greeks.estimators", Estimator) if "name" in vars(kind)}
+def estimators() -> dict[str, Estimator]:
+    """Estimators that can be asked for by name, as they are by default: `LikelihoodRatio` is "likelihood_ratio"."""
+    found: dict[str, Estimator] = {}
+    for kind in _classes("greeks.estimators", Estimator):
+        with contextlib.suppress(TypeError, InvalidInput):  # abstract, or nothing without arguments
+            found[re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
+    return {name: estimator for name, estimator in found.items() if hasattr(estimator, "name")}
 
 
 def _classes(package: str, base: type[Any]) -> list[type[Any]]:

@@ -12,7 +12,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from greeks.book_run import BookRun, Clock, Progress, Question, answers, error_frame, known_greeks, scene_of, threads_used
+from greeks.book_run import (
+    FAILED,
+    OK,
+    TERMS,
+    BookRun,
+    Clock,
+    Progress,
+    Question,
+    answers,
+    check_frame,
+    described,
+    error_frame,
+    failure,
+    known_greeks,
+    plan_of,
+    scene_of,
+    terms_of,
+    threads_used,
+)
 from greeks.checks import check_of, refusal
 from greeks.comparison import threshold, verdicts
 from greeks.desk import desk
@@ -34,13 +52,13 @@ __all__ = ["risk_report", "risk_run"]
 
 FloatArray = npt.NDArray[np.float64]
 
-OK, NOT_FINITE, FAILED, UNDEFINED = "ok", "not finite", "failed: ", "not defined: "
-"""What a status is, or begins with. "not finite" and "failed" make a trade a failed one."""
+NOT_FINITE, UNDEFINED = "not finite", "not defined: "
+"""Further statuses; "not finite" makes a trade a failed one, as "failed: " does."""
 
 COLUMNS = (
-    *("trade_id", "book", "underlying", "contract", "quantity", "greek", "value", "stderr", "unit", "unit_value", "unit_stderr"),
+    *(*TERMS, "greek", "value", "stderr", "unit", "unit_value", "unit_stderr"),
     *("desk_greek", "desk_value", "desk_stderr", "desk_unit", "estimator", "model", "vol", "paths"),
-    *("check", "check_value", "z", "resolves", "verdict", "status", "note"),
+    *("check", "check_value", "z", "resolves", "verdict", "status", "note", "terms"),
 )
 
 
@@ -57,8 +75,9 @@ def risk_report(
 ) -> pd.DataFrame:
     """Greeks of every trade of a portfolio, one row per trade and Greek, in the portfolio's order.
 
-    Trades on one underlying share their paths, and a trade's numbers have the same bits alone, in any book, in any order of rows and with
-    any number of threads. A row that cannot be priced appears with the reason as its status and NaN for numbers: no row is lost.
+    Trades on one underlying share their paths, and a trade's numbers have the same bits alone, in any book, in any order of
+    rows and with any number of threads. A row that cannot be priced appears with the reason as its status and NaN for
+    numbers: no row is lost.
 
     Parameters
     ----------
@@ -76,19 +95,20 @@ def risk_report(
     progress : callable, optional
         Called with (paths done, paths in all).
     check : bool
-        Whether an independent method is held against each number, on the same paths: the exact formula where there is one, else
-        pathwise where the payoff does not jump, else finite differences (the likelihood ratio where the number itself is of that method).
-        The price of a path estimator is checked by a formula only: all of them average the same payoffs.
+        Whether an independent method is held against each number, on the same paths: the exact formula where there is one,
+        else pathwise where the payoff does not jump, else finite differences (the likelihood ratio where the number itself is of
+        that method). The price of a path estimator is checked by a formula only: all of them average the same payoffs.
 
     Returns
     -------
     DataFrame
-        ``value`` and ``stderr`` are the position's (quantity times the contract's), raw derivatives in ``unit``; ``unit_value`` and
-        ``unit_stderr`` one contract's. ``desk_value`` and ``desk_stderr`` are the position's in ``desk_unit``. ``check`` names the
-        independent method, ``check_value`` its number for one contract, ``z`` the distance from it in paired standard errors,
-        ``resolves`` the least difference that would have counted, ``verdict`` says "agree", "differ", "not comparable" or "not checked".
-        ``status`` is "ok", "not finite", "failed: " and why, or "not defined: " where the trade's model has no such Greek.
-        ``attrs`` holds ``totals`` (see `greeks.totals.totals`) and ``errors`` as lists of records, and ``valuation`` as text.
+        ``value`` and ``stderr`` are the position's (quantity times the contract's), raw derivatives in ``unit``;
+        ``unit_value`` and ``unit_stderr`` one contract's. ``desk_value`` and ``desk_stderr`` are the position's in
+        ``desk_unit``. ``check`` names the independent method, ``check_value`` its number for one contract, ``z`` the distance
+        from it in paired standard errors, ``resolves`` the least difference that would have counted, ``verdict`` says
+        "agree", "differ", "not comparable" or "not checked". ``terms`` are the contract's, for people to read. ``status`` is
+        "ok", "not finite", "failed: " and why, or "not defined: " where the trade's model has no such Greek. ``attrs`` holds
+        ``totals`` (see `greeks.totals.totals`) and ``errors`` as lists of records, and ``valuation`` as text.
 
     Raises
     ------
@@ -117,8 +137,8 @@ def risk_run(
     """What `risk_report` says, with totals, errors and the facts of the run; the parameters are the same."""
     import pandas as pd
 
-    clock, market = Clock(), MarketData.of(market)
-    method, plan = estimator if estimator is not None else LikelihoodRatio(), plan if plan is not None else Plan()
+    clock, market, plan = Clock(), MarketData.of(market), plan_of(plan)
+    method = estimator if estimator is not None else LikelihoodRatio()
     if not isinstance(method, Estimator):
         raise InvalidInput("estimator", method, "must be an estimator, such as LikelihoodRatio()")
     book = read_portfolio(portfolio, market, estimator=method)
@@ -134,7 +154,7 @@ def risk_run(
     limit = threshold(sum(case.compared(name) for case in cases for name in wanted))
     by_row = {case.position.row: case for case in cases}
     lines = [
-        by_row[row.row].line(name, limit) if row.row in by_row else _rejected(row, wanted[name])
+        _rejected(row, wanted[name]) if isinstance(row, Reject) else by_row[row.row].line(name, limit)
         for row in book.rows
         for name in wanted
     ]
@@ -160,6 +180,7 @@ def risk_run(
         priced=len(book.rows) - failed,
         failed=failed,
         estimators={name: dict(Counter(answered.loc[answered["greek"] == name, "estimator"])) for name in wanted},
+        checks=check_frame(answered, "check"),
         verdicts=dict(Counter(answered["verdict"])),
         limit=limit,
         ignored=book.ignored,
@@ -221,7 +242,9 @@ class _Case:
                 self.failures[name] = _broken(reply)
             else:
                 self.found[name] = reply
-                if not self._usable(name, self.position.estimator):
+                if refused := reply.refusals.get((name, self.position.estimator.name)):  # by a pilot, after all
+                    self.failures[name] = _refused(self.position.estimator, str(refused))
+                elif not self._usable(name, self.position.estimator):
                     self.failures[name] = _Failure(status=NOT_FINITE, reason="the estimate is not finite")
 
     def _usable(self, name: str, estimator: Estimator | None) -> bool:
@@ -239,15 +262,16 @@ class _Case:
 
     def line(self, name: str, limit: float) -> _Line:
         """The report's row."""
-        position, cells = self.position, _terms(self.position)
+        position, cells = self.position, _blank() | terms_of(self.position)
         cells |= {"estimator": position.estimator.name, "model": position.model.kind, "vol": position.model.scale("vol")}
+        cells["terms"] = position.terms
         if name in self.undefined:
             return _Line(cells=cells | _units(name, None) | {"status": UNDEFINED + self.undefined[name]}, status=UNDEFINED)
         greek, spot = self.greeks[name], position.market.spot
         cells |= _units(name, greek)
         if name in self.failures:
-            failure = self.failures[name]
-            return _Line(cells=cells | {"status": failure.status}, status=failure.status)
+            status = self.failures[name].status
+            return _Line(cells=cells | {"status": status}, status=status)
         answer, method = self.found[name], position.estimator.name
         estimate = answer.estimates[name, method]
         value, stderr = position.quantity * estimate.value, abs(position.quantity) * estimate.stderr
@@ -280,20 +304,16 @@ class _Case:
 
     def errors(self) -> list[Reject]:
         """One for each reason why Greeks are lacking."""
-        names: dict[_Failure, list[str]] = {}
-        for name, failure in self.failures.items():
-            names.setdefault(failure, []).append(name)
-        position, all_of_them = self.position, len(self.greeks)
-        return [
-            Reject(
-                row=position.row,
-                trade_id=position.trade_id,
-                field=failure.field,
-                value=failure.value,
-                reason=failure.reason if len(lacking) == all_of_them else f"{', '.join(lacking)}: {failure.reason}",
-            )
-            for failure, lacking in names.items()
-        ]
+        names: dict[tuple[str, str, str], list[str]] = {}
+        for name, why in self.failures.items():
+            names.setdefault((why.field, why.value, "" if why.field else why.reason), []).append(name)
+        told = []
+        for (column, value, _), lacking in names.items():
+            reason = self.failures[lacking[0]].reason
+            which = "" if len(lacking) == len(self.greeks) else f"{', '.join(lacking)}: "
+            row, trade_id = self.position.row, self.position.trade_id
+            told.append(Reject(row=row, trade_id=trade_id, field=column, value=value, reason=which + reason))
+        return told
 
 
 def _case(position: Position, names: Iterable[str], plan: Plan, check: bool) -> _Case:
@@ -313,24 +333,22 @@ def _case(position: Position, names: Iterable[str], plan: Plan, check: bool) -> 
         if reason is None:
             case.checks[name] = check_of(method, known, position.contract, scene, plan) if check else None
         else:
-            case.failures[name] = _Failure(status=FAILED + reason, field="estimator", value=method.name, reason=reason)
+            case.failures[name] = _refused(method, reason)
     return case
 
 
+def _refused(method: Estimator, reason: str) -> _Failure:
+    return _Failure(status=FAILED + reason, field="estimator", value=method.name, reason=reason)
+
+
 def _broken(error: Exception) -> _Failure:
-    reason = " ".join(f"{type(error).__name__}: {error}".split())
-    return _Failure(status=FAILED + reason, reason=reason)
+    return _Failure(status=FAILED + described(error), reason=described(error))
 
 
 def _blank() -> dict[str, Any]:
     """A row without anything in it."""
-    texts = ("unit", "desk_greek", "desk_unit", "estimator", "model", "check", "verdict", "status", "note")
+    texts = ("unit", "desk_greek", "desk_unit", "estimator", "model", "check", "verdict", "status", "note", "terms")
     return {column: "" if column in texts else 0 if column == "paths" else math.nan for column in COLUMNS}
-
-
-def _terms(row: Position | Reject) -> dict[str, Any]:
-    cells = _blank() | {name: getattr(row, name) for name in ("trade_id", "book", "underlying", "quantity")}
-    return cells | {"contract": row.contract if isinstance(row, Reject) else row.contract.family}
 
 
 def _units(name: str, known: Greek | None) -> dict[str, Any]:
@@ -340,8 +358,8 @@ def _units(name: str, known: Greek | None) -> dict[str, Any]:
 
 
 def _rejected(row: Reject, known: Greek) -> _Line:
-    status = FAILED + " ".join(part for part in (row.field, row.reason) if part)
-    return _Line(cells=_terms(row) | _units(known.name, known) | {"status": status}, status=status)
+    status = failure(row)
+    return _Line(cells=_blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
 
 
 def _term(line: _Line, known: Greek) -> Term:

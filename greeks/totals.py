@@ -63,9 +63,9 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
     r"""Totals by book and underlying, by book, by underlying, and of all, one row for each and Greek.
 
     Positions on one underlying share their paths, so their errors are correlated and no sum of squares is right. The paths
-    come in batches; with :math:`m_b` the quantity-weighted sum over trades of their means over batch b of :math:`n_b` paths, the total's variance is
-    :math:`\sum_b n_b (m_b - \bar m)^2 / ((B - 1) \sum_b n_b)` (batch means; Glasserman 2004, section 1.1.3 applied to the sum). Sums
-    are exactly rounded (`math.fsum`), so that no order of rows can change them and opposite positions leave exactly nothing.
+    come in batches; with :math:`m_b` the quantity-weighted sum over trades of their means over the :math:`n_b` paths of batch
+    b, the total's variance is :math:`\sum_b n_b (m_b - \bar m)^2 / ((B - 1) \sum_b n_b)` (batch means). Sums are exactly
+    rounded (`math.fsum`), so that no order of rows can change them and opposite positions leave exactly nothing.
 
     A total is the sum of the positions that have a number; ``missing`` counts those that have none, and where no position has one
     the total is NaN. Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.

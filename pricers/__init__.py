@@ -6,6 +6,7 @@ from pricers.lazy import lazy
 from pricers.version import __version__
 
 if TYPE_CHECKING:
+    from pricers.calibration import HestonFit, calibrate_heston
     from pricers.contracts.asian import Asian
     from pricers.contracts.barrier import Barrier
     from pricers.contracts.digital import Digital
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from pricers.exact.registry import exact_greeks
     from pricers.market import ImpliedVolSurface, Market, ZeroCurve
     from pricers.models.gbm import GBM
+    from pricers.models.heston import Heston
+    from pricers.models.heston_euler import FullTruncationEuler
+    from pricers.models.heston_qe import QE
     from pricers.plan import Plan
     from pricers.pricing import price
     from pricers.sampling.pseudo_random import Antithetic, PseudoRandom
@@ -24,12 +28,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GBM",
+    "QE",
     "Antithetic",
     "Asian",
     "Barrier",
     "Digital",
     "Estimate",
     "European",
+    "FullTruncationEuler",
+    "Heston",
+    "HestonFit",
     "ImpliedVolSurface",
     "InvalidInput",
     "Market",
@@ -40,6 +48,7 @@ __all__ = [
     "Sobol",
     "ZeroCurve",
     "__version__",
+    "calibrate_heston",
     "exact_greeks",
     "price",
     "schedule",
@@ -54,7 +63,10 @@ __getattr__ = lazy(
         "Digital": "pricers.contracts.digital",
         "Estimate": "pricers.estimate",
         "European": "pricers.contracts.european",
+        "FullTruncationEuler": "pricers.models.heston_euler",
         "GBM": "pricers.models.gbm",
+        "Heston": "pricers.models.heston",
+        "HestonFit": "pricers.calibration",
         "ImpliedVolSurface": "pricers.market",
         "InvalidInput": "pricers.errors",
         "Market": "pricers.market",
@@ -62,8 +74,10 @@ __getattr__ = lazy(
         "PathFunction": "pricers.contracts.path_function",
         "Plan": "pricers.plan",
         "PseudoRandom": "pricers.sampling.pseudo_random",
+        "QE": "pricers.models.heston_qe",
         "Sobol": "pricers.sampling.sobol",
         "ZeroCurve": "pricers.market",
+        "calibrate_heston": "pricers.calibration",
         "exact_greeks": "pricers.exact.registry",
         "price": "pricers.pricing",
         "schedule": "pricers.dates",

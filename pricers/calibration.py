@@ -20,11 +20,13 @@ from numpy.typing import ArrayLike, NDArray
 from pricers.errors import InvalidInput
 from pricers.exact import black_scholes, heston_fourier
 from pricers.exact.implied_vol import implied_vol as vol_of_price
+from pricers.market import ImpliedVolSurface, Market
+from pricers.models.heston import Heston
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["HestonFit", "calibrate_heston"]
+__all__ = ["HestonFit", "calibrate_heston", "fit_heston"]
 
 FloatArray = NDArray[np.float64]
 
@@ -91,6 +93,11 @@ class HestonFit:
         return {name: getattr(self, name) for name in PARAMETERS}
 
     @property
+    def model(self) -> Heston:
+        """The fitted model."""
+        return Heston(**self.parameters)
+
+    @property
     def warning(self) -> str:
         """What to know before relying on the parameters; empty where there is nothing."""
         texts = []
@@ -112,6 +119,46 @@ class HestonFit:
 
 
 def calibrate_heston(
+    surface: ImpliedVolSurface,
+    market: Market,
+    *,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    starts: Sequence[Mapping[str, float]] | None = None,
+) -> HestonFit:
+    """Fit Heston to every quote of an implied-volatility surface, equally weighted, by least squares with the analytic gradient.
+
+    Parameters
+    ----------
+    surface : ImpliedVolSurface
+    market : Market
+        Spot, dividends, and the zero rate of each expiry.
+    bounds, starts
+        See `fit_heston`.
+
+    Returns
+    -------
+    HestonFit
+        ``.model`` is the fitted `Heston`; ``.rmse``, ``.frame()`` the errors by quote; ``.warning`` says where a parameter sits on a
+        bound or the search did not end well, and is empty otherwise.
+
+    Raises
+    ------
+    InvalidInput
+        For a quote that is worth too little for its price to tell its volatility.
+    """
+    quotes = [
+        (expiry, strike, vol)
+        for expiry, strikes, vols in zip(surface.times, surface.strikes, surface.vols, strict=True)
+        for strike, vol in zip(strikes, vols, strict=True)
+    ]
+    expiry, strike, vol = np.array(quotes).T
+    growth = market.log_growth(expiry)
+    return fit_heston(
+        spot=market.spot, expiry=expiry, strike=strike, implied_vol=vol, log_growth=growth, bounds=bounds, starts=starts
+    )
+
+
+def fit_heston(
     *,
     spot: float,
     expiry: ArrayLike,
@@ -122,7 +169,7 @@ def calibrate_heston(
     bounds: Mapping[str, tuple[float, float]] | None = None,
     starts: Sequence[Mapping[str, float]] | None = None,
 ) -> HestonFit:
-    r"""Fit Heston to implied volatilities.
+    r"""Fit Heston to implied volatilities, quote by quote; `calibrate_heston` does so for a surface.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,18 +12,21 @@ from pricers.errors import InvalidInput
 
 __all__ = ["regressed"]
 
+_NOTHING = 1e-12
+"""Share of a control's sum of squares that is no more than rounding."""
+
 _ALONE = 1e-8
-"""One minus the leverage of a sample without which its control does not vary."""
+"""One minus the leverage of a sample without which its controls do not vary."""
 
 
 def regressed(target: FloatArray, controls: Sequence[FloatArray]) -> FloatArray:
     r"""Each sample's :math:`y_i - \beta_{-i}^\top c_i`, [sample, ...], whose mean is that of y whatever the controls.
 
     :math:`\beta_{-i}` is the least-squares slope (with intercept) over all samples but i, so it is independent of :math:`c_i` and,
-    :math:`E[c] = 0`, the mean is exactly unbiased. By the update of Sherman and Morrison
-    :math:`\beta_{-i} = \beta - (C^\top C)^{-1} \bar c_i\, e_i / (1 - h_i)` with residual e and leverage h: one fit does for all. The spread
-    of the numbers is that of deleted residuals, which allows for the fitted coefficients (Belsley, Kuh and Welsch 1980, ch. 2).
-    A control that does not vary, or repeats others, changes nothing. Control variates: Glasserman (2004), section 4.1.
+    :math:`E[c] = 0`, the mean is exactly unbiased. One fit does for all: with controls made orthogonal and centred to :math:`\bar c`,
+    e the residual and h the leverage, :math:`\beta_{-i} = \beta - \bar c_i e_i / (|\bar c|^2 (1 - h_i))` (Belsley, Kuh and Welsch 1980,
+    section 2.1). The spread of the numbers is that of deleted residuals, which allows for the fitted coefficients. A control that
+    does not vary or repeats earlier ones changes nothing. Control variates: Glasserman (2004), section 4.1.
 
     Parameters
     ----------
@@ -30,27 +34,47 @@ def regressed(target: FloatArray, controls: Sequence[FloatArray]) -> FloatArray:
     controls : sequence of ndarray [sample, ...]
         Each in the shape of ``target``: a separate regression for each number.
     """
+    count, shape = len(target), target.shape
     if not controls:
         return target
-    count, shape = len(target), target.shape
     if count < len(controls) + 3:
         raise InvalidInput("samples", count, f"must be at least {len(controls) + 3} to fit {len(controls)} controls")
-    y = target.reshape(count, -1).T
-    raw = np.stack([np.reshape(control, (count, -1)) for control in controls], axis=-1).transpose(1, 0, 2)  # [number, sample, control]
-    scale = np.sqrt(np.mean(np.square(raw), axis=1, keepdims=True))
-    raw = raw / np.where(scale > 0.0, scale, 1.0)
-    centred = raw - raw.mean(axis=1, keepdims=True)
-    gram = np.linalg.pinv(centred.transpose(0, 2, 1) @ centred, rcond=1e-12, hermitian=True)
-    lift = centred @ gram
-    slope = np.einsum("gnk,gn->gk", lift, y - y.mean(axis=1, keepdims=True))
-    residual = y - y.mean(axis=1, keepdims=True) - np.einsum("gnk,gk->gn", centred, slope)
-    rest = 1.0 - 1.0 / count - np.einsum("gnk,gnk->gn", lift, centred)
+    y, columns = target.reshape(count, -1), [np.reshape(control, (count, -1)) for control in controls]
+    everyone = np.ones(count, dtype=bool)
+    residual, out = y - y.mean(axis=0), y
+    rest, lift = np.full_like(y, 1.0 - 1.0 / count), np.zeros_like(y)
+    for own, centred, square in _orthogonal(columns, everyone):
+        slope = (centred * y).sum(axis=0) / square
+        residual = residual - centred * slope
+        rest = rest - centred * centred / square
+        out = out - own * slope
+        lift = lift + own * centred / square
     alone = rest < _ALONE
-    deleted = residual / np.where(alone, 1.0, rest)
-    out = y - np.einsum("gnk,gk->gn", raw, slope) + np.einsum("gnk,gnk->gn", raw, lift) * deleted
-    for number, sample in np.argwhere(alone):
+    out = out + lift * residual / np.where(alone, 1.0, rest)
+    for sample, number in np.argwhere(alone):
+        at = slice(number, number + 1)
         others = np.arange(count) != sample
-        c, v = raw[number, others], y[number, others]
-        fit = np.linalg.lstsq(c - c.mean(axis=0), v - v.mean(), rcond=1e-8)[0]
-        out[number, sample] = y[number, sample] - raw[number, sample] @ fit
-    return out.T.reshape(shape)
+        value = y[sample, number]
+        for own, centred, square in _orthogonal([column[:, at] for column in columns], others):
+            value = value - own[sample, 0] * (centred[others] * y[others, at]).sum() / square[0]
+        out[sample, number] = value
+    found: FloatArray = out.reshape(shape)
+    return found
+
+
+def _orthogonal(columns: Sequence[FloatArray], used: Any) -> list[tuple[FloatArray, FloatArray, FloatArray]]:
+    """Controls less their regressions on earlier ones over the ``used`` samples: as they are, centred, and the centred's square.
+
+    By Gram and Schmidt, each pass twice. What rounding alone would leave is set to zero, with the square 1.
+    """
+    basis: list[tuple[FloatArray, FloatArray, FloatArray]] = []
+    for column in columns:
+        own, centred = column, column - column[used].mean(axis=0)
+        whole = (column[used] ** 2).sum(axis=0)
+        for earlier, direction, square in basis + basis:
+            share = (direction[used] * centred[used]).sum(axis=0) / square
+            own, centred = own - share * earlier, centred - share * direction
+        square = (centred[used] ** 2).sum(axis=0)
+        varies = square > _NOTHING * whole
+        basis.append((np.where(varies, own, 0.0), np.where(varies, centred, 0.0), np.where(varies, square, 1.0)))
+    return basis

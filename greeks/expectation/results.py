@@ -10,7 +10,7 @@ import numpy as np
 
 from greeks.expectation.domain import FloatArray
 
-__all__ = ["Gradient", "GradientEstimate", "Hessian", "averaged"]
+__all__ = ["Estimates", "Gradient", "GradientEstimate", "Hessian", "averaged"]
 
 K = TypeVar("K")
 
@@ -33,8 +33,9 @@ class GradientEstimate:
     def __str__(self) -> str:
         if np.ndim(self.value) == 0:
             return f"{self.value:.6g} +- {self.stderr:.2g}"
-        shown = np.array2string(np.asarray(self.value), precision=4)
-        return f"{shown} +- {np.array2string(np.asarray(self.stderr), precision=2)}"
+        pairs = zip(np.ravel(self.value), np.ravel(self.stderr), strict=True)
+        shown = np.array([f"{value:.4g} +- {stderr:.2g}" for value, stderr in pairs]).reshape(np.shape(self.value))
+        return np.array2string(shown, formatter={"all": str}, separator=", ")
 
 
 def averaged(numbers: FloatArray) -> GradientEstimate:
@@ -44,7 +45,7 @@ def averaged(numbers: FloatArray) -> GradientEstimate:
     return GradientEstimate(value=value, stderr=stderr)
 
 
-class _Estimates(Mapping[K, GradientEstimate], Generic[K]):
+class Estimates(Mapping[K, GradientEstimate], Generic[K]):
     """Estimates by name, and how they came about.
 
     Attributes
@@ -54,8 +55,8 @@ class _Estimates(Mapping[K, GradientEstimate], Generic[K]):
     mean : GradientEstimate
         Of f itself, on the same draws.
     bias : dict
-        For an estimator that is biased, what its bias was measured to be, with the error of that: each name's difference to an
-        unbiased estimator on the same draws. Empty for an unbiased one.
+        For an estimator that is biased, what its bias was measured to be, with the error of that: each name's
+        difference to an unbiased estimator on the same draws. Empty for an unbiased one.
     estimator : str
         The method.
     """
@@ -92,15 +93,13 @@ class _Estimates(Mapping[K, GradientEstimate], Generic[K]):
         return "\n".join([f"{self.estimator}, {self.samples} samples", *lines])
 
 
-class Gradient(_Estimates[str]):
-    __doc__ = f"Gradient of E[f(X)]: a mapping from a parameter's name to its `GradientEstimate`.{_Estimates.__doc__[27:]}"  # type: ignore[index]
+class Gradient(Estimates[str]):
+    """Gradient of E[f(X)], by the parameters' names, each in its parameter's shape; attributes as of `Estimates`."""
+
     __slots__ = ()
 
 
-class Hessian(_Estimates[tuple[str, str]]):
-    """Second derivatives of E[f(X)], by pairs of parameters' names, [*shape of the first, *shape of the second].
-
-    Otherwise as `Gradient`.
-    """
+class Hessian(Estimates[tuple[str, str]]):
+    """Second derivatives of E[f(X)], by pairs of names, [*shape of the first, *of the second]; attributes as of `Estimates`."""
 
     __slots__ = ()

@@ -40,7 +40,7 @@ REASONS = {
     "B-13": ("strike", "lies outside the volatility surface"),
     "B-14": ("expiry", "lies beyond the volatility surface"),
     "B-15": ("fixings", "fixings past expiry"),
-    "B-16": ("fixings", "lies in the past"),
+    "B-16": ("fixings", "must lie after the valuation"),
     "B-17": ("fixings", "must increase"),
     "B-18": ("fixings", "must end at the expiry"),
     "B-19": ("past_fixings", "must be a number"),

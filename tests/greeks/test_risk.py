@@ -428,6 +428,19 @@ def test_sample_book_prices_without_failure_and_its_checks_agree():
     assert (quantities < 0).any()
 
 
+@pytest.mark.parametrize("barrier", [40.0, 73.0])
+def test_event_that_hardly_a_path_sees_is_not_called_a_difference(barrier):
+    """No path, or a few, touches the barrier; the formula knows that some would."""
+    far = books.trade("far", contract="barrier", barrier=barrier, kind="down-and-in", monitoring="weekly", expiry="2024-03-15")
+    run = risk_run(books.book(far, books.trade("near")), books.MARKET, plan=Plan(paths=2**12, seed=2))
+    found = run.frame[run.frame["trade_id"] == "far"]
+    assert (found["check_value"] != 0.0).all()
+    assert set(found["verdict"]) <= {"agree", "not comparable"}
+    assert (found["verdict"] == "not comparable").sum() >= 4
+    assert found["note"].str.contains("too few paths").sum() >= 4
+    assert set(run.frame[run.frame["trade_id"] == "near"]["verdict"]) == {"agree"}
+
+
 @pytest.mark.parametrize("rebate", [0.0, 5.0])
 def test_dead_barrier_is_worth_its_rebate_and_agrees(rebate):
     dead = books.trade(

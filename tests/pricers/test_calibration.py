@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pricers.calibration import BOUNDS, PARAMETERS, _Surface, calibrate_heston
+from pricers import Heston, ImpliedVolSurface, Market, ZeroCurve, calibrate_heston
+from pricers.calibration import BOUNDS, PARAMETERS, _Surface, fit_heston
 from pricers.errors import InvalidInput
 from pricers.exact.heston_fourier import european
 from pricers.exact.implied_vol import implied_vol
 
+SPOT_DAX = 4468.17
 SPOT, RATE, DIVIDEND = 100.0, 0.03, 0.01
 TRUTH = {"v0": 0.05, "kappa": 2.5, "theta": 0.08, "xi": 0.7, "rho": -0.6}
 
@@ -28,7 +30,7 @@ def dax(*, weeks, skip=0):
         rate = np.interp(expiry, days, rates)
     expiry = expiry / 365.0
     return {
-        "spot": 4468.17,
+        "spot": SPOT_DAX,
         "expiry": expiry,
         "strike": quotes["strike"],
         "implied_vol": quotes["implied_vol"],
@@ -68,7 +70,7 @@ def surface(truth=TRUTH, noise=0.0):
 )
 def test_published_fit_of_the_dax_surface(skip, squares, rmse, parameters):
     """A. Sepp's surface; the published fits round maturities to whole weeks (13 days are 14, 703 days are 700)."""
-    fit = calibrate_heston(**dax(weeks=True, skip=skip))
+    fit = fit_heston(**dax(weeks=True, skip=skip))
     assert squares is None or abs(fit.sum_squared_error - squares) < 0.05
     assert rmse is None or abs(fit.rmse - rmse) < 0.005
     for name, value in parameters.items():
@@ -79,15 +81,29 @@ def test_published_fit_of_the_dax_surface(skip, squares, rmse, parameters):
     assert math.isclose(fit.rmse**2 * len(fit.error), fit.sum_squared_error)
 
 
+def test_a_surface_is_fitted_quote_by_quote():
+    quotes = dax(weeks=True, skip=13)
+    times, first = np.unique(quotes["expiry"], return_index=True)
+    rates = ZeroCurve(times=tuple(times), rates=tuple(quotes["log_growth"][first] / times))
+    rows = [quotes["expiry"] == t for t in times]
+    grid = {
+        name: tuple(tuple(quotes[key][row]) for row in rows) for name, key in (("strikes", "strike"), ("vols", "implied_vol"))
+    }
+    fit = calibrate_heston(ImpliedVolSurface(times=tuple(times), **grid), Market(spot=SPOT_DAX, rate=rates))
+    assert fit.parameters == pytest.approx(fit_heston(**quotes).parameters, rel=1e-6)
+    assert fit.model == Heston(**fit.parameters)
+    assert len(fit.frame()) == 91
+
+
 def test_exact_day_counts_of_the_dax_surface_fit_a_little_worse():
-    fit = calibrate_heston(**dax(weeks=False))
-    weekly = calibrate_heston(**dax(weeks=True))
+    fit = fit_heston(**dax(weeks=False))
+    weekly = fit_heston(**dax(weeks=True))
     assert 1.0 < fit.sum_squared_error / weekly.sum_squared_error < 1.05
 
 
 @pytest.mark.parametrize("start", [None, {"v0": 0.3, "kappa": 0.1, "theta": 0.01, "xi": 4.0, "rho": 0.5}])
 def test_finds_the_model_that_made_the_surface(start):
-    fit = calibrate_heston(**surface(), starts=start and [start])
+    fit = fit_heston(**surface(), starts=start and [start])
     for name, value in TRUTH.items():
         assert abs(getattr(fit, name) - value) < 1e-6, name
     assert fit.rmse < 1e-7
@@ -97,7 +113,7 @@ def test_finds_the_model_that_made_the_surface(start):
 
 def test_nothing_nearby_fits_better():
     quotes = surface(noise=0.002)
-    fit = calibrate_heston(**quotes)
+    fit = fit_heston(**quotes)
     at = np.array([fit.parameters[name] for name in PARAMETERS])
     problem = _Surface(**quotes, weight=1.0)
     residuals, slopes = problem.residuals(at), problem.jacobian(at)
@@ -119,25 +135,25 @@ def test_gradient_is_a_difference_of_residuals():
 def test_a_weight_of_zero_leaves_a_quote_out():
     quotes = surface()
     spoilt = quotes | {"implied_vol": quotes["implied_vol"] + np.where(np.arange(28) == 3, 0.1, 0.0)}
-    fit = calibrate_heston(**spoilt, weight=np.where(np.arange(28) == 3, 0.0, 1.0))
+    fit = fit_heston(**spoilt, weight=np.where(np.arange(28) == 3, 0.0, 1.0))
     assert abs(fit.kappa - TRUTH["kappa"]) < 1e-5
     assert abs(fit.error[3] + 10.0) < 1e-5
-    assert abs(calibrate_heston(**spoilt).kappa - TRUTH["kappa"]) > 1e-2
+    assert abs(fit_heston(**spoilt).kappa - TRUTH["kappa"]) > 1e-2
 
 
 def test_growth_may_be_a_function_of_the_expiries():
     quotes = surface()
-    fit = calibrate_heston(**(quotes | {"log_growth": lambda expiry: (RATE - DIVIDEND) * expiry}))
+    fit = fit_heston(**(quotes | {"log_growth": lambda expiry: (RATE - DIVIDEND) * expiry}))
     assert abs(fit.xi - TRUTH["xi"]) < 1e-6
 
 
 def test_a_parameter_on_its_bound_is_reported():
     flat = surface() | {"implied_vol": 0.2}
-    fit = calibrate_heston(**flat)
+    fit = fit_heston(**flat)
     assert "xi" in fit.at_bound
     assert "xi" in fit.warning
     assert fit.rmse < 0.02
-    pinned = calibrate_heston(**surface(), bounds={"rho": (-0.3, 0.3)})
+    pinned = fit_heston(**surface(), bounds={"rho": (-0.3, 0.3)})
     assert pinned.at_bound == ("rho",)
     assert abs(pinned.rho + 0.3) < 1e-3
     assert BOUNDS["rho"] == (-0.999, 0.999)
@@ -145,7 +161,7 @@ def test_a_parameter_on_its_bound_is_reported():
 
 def test_frame_has_a_row_for_each_quote():
     quotes = surface(noise=0.002)
-    fit = calibrate_heston(**quotes)
+    fit = fit_heston(**quotes)
     frame = fit.frame()
     assert list(frame.columns) == ["expiry", "strike", "weight", "quoted_vol", "model_vol", "error"]
     np.testing.assert_array_equal(frame["strike"], quotes["strike"])
@@ -167,10 +183,10 @@ def test_frame_has_a_row_for_each_quote():
 )
 def test_quotes_that_cannot_be_fitted_are_refused(wrong, match):
     with pytest.raises(InvalidInput, match=match):
-        calibrate_heston(**(surface() | wrong))
+        fit_heston(**(surface() | wrong))
 
 
 def test_five_parameters_need_five_quotes():
     quotes = {name: values if name == "spot" else values[:4] for name, values in surface().items()}
     with pytest.raises(InvalidInput, match="at least 5"):
-        calibrate_heston(**quotes)
+        fit_heston(**quotes)

@@ -66,7 +66,7 @@ from greeks.expectation import (
         (lambda: Constant(np.nan), "value must be finite"),
         (
             lambda: Control(function=np.square),
-            "mean or gradient of a control must be known|or gradient of a control must be known",
+            "mean or gradient of a control must be known",
         ),
         (lambda: Control(function=1.0, mean=0.0), "function must be a function"),
         (lambda: Controlled(estimator=ScoreFunction(), controls=[]), "controls must be a sequence of Control"),

@@ -107,6 +107,15 @@ def test_draws_that_are_not_of_the_density_are_found(changes):
         own_normal(**changes)
 
 
+def test_a_support_that_moves_with_the_parameter_is_found():
+    with pytest.raises(InvalidInput, match="its score has not the mean zero, got '-0.5 .* by theta'"):
+        Custom(
+            sample=lambda rng, samples, theta: theta * rng.random(samples),
+            log_prob=lambda x, theta: 0.0 * x - np.log(theta),
+            parameters={"theta": 2.0},
+        )
+
+
 def test_a_missing_factor_without_parameters_is_no_fault():
     own_normal(log_prob=lambda x, mean, std: 5.0 - 0.5 * ((x - mean) / std) ** 2 - np.log(std))
 

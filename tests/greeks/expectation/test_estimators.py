@@ -217,6 +217,9 @@ def test_rebar_is_unbiased_at_every_temperature(temperature):
     optimal = gradient(f, Bernoulli(probability=p), estimator=ScoreFunction(baseline=Optimal()), samples=SAMPLES, rng=17)
     assert close(found["probability"], truth)
     assert (found["probability"].stderr < 1.01 * optimal["probability"].stderr).all()
+    if temperature == 0.7:
+        plain = gradient(f, Bernoulli(probability=p), samples=SAMPLES, rng=17)
+        assert np.mean(plain["probability"].stderr ** 2) > 4.0 * np.mean(found["probability"].stderr ** 2)
 
 
 def test_relaxed_reports_its_bias():
@@ -411,6 +414,8 @@ def test_pathwise_refuses_a_function_that_jumps(name):
         lambda x: np.where(x > family.level, x**2, 0.0),
         lambda x: np.where(x > family.level, 1.0 + 0.0 * x, 0.5 + 0.0 * x),
         lambda x: x + 0.01 * (x > family.level),
+        lambda x: x > family.level,
+        lambda x: np.where(x > family.level, 2.0, 1.0),
     ):
         with pytest.raises(NotApplicable, match=r"jumps.*use ScoreFunction\(\)"):
             gradient(f, family.distribution, estimator=Pathwise(), samples=2000, rng=1)

@@ -40,8 +40,9 @@ MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
 FANG_OOSTERLEE = Heston(v0=0.0175, kappa=1.5768, theta=0.0398, xi=0.5751, rho=-0.5711)
 BROADIE_KAYA = Heston(v0=0.010201, kappa=6.21, theta=0.019, xi=0.61, rho=-0.7)
 DAX = Heston(v0=0.1454, kappa=5.8235, theta=0.0711, xi=1.5416, rho=-0.5716)
-FELLER_4_PERCENT = Heston(v0=0.04, kappa=0.5, theta=0.04, xi=1.0, rho=-0.9)
+FELLER_4_PERCENT = Heston(v0=0.09, kappa=0.5, theta=0.04, xi=1.0, rho=-0.5)
 UPWARD = Heston(v0=0.09, kappa=1.0, theta=0.06, xi=0.8, rho=0.4)
+SMALL_XI = Heston(v0=0.04, kappa=3.0, theta=0.04, xi=0.15, rho=-0.5)
 FROM_ZERO = Heston(v0=0.0, kappa=2.0, theta=0.05, xi=0.5, rho=-0.3)
 MODELS = {
     "mild": MILD,
@@ -140,7 +141,8 @@ def test_slopes_against_central_differences_of_the_same_path(model, scheme):
             error = np.abs(found - difference).max(axis=0) / scale
             kink = np.abs(one_sided - difference).max(axis=0) / scale > 1e-3  # an atom, or a variance of zero, within the bump
             assert kink.mean() < 0.02
-            assert error[~kink].max() < (1e-6 if isinstance(scheme, QE) else 1e-4), (name, key)
+            assert np.quantile(error[~kink], 0.99) < 1e-6, (name, key)
+            assert error[~kink].max() < 1e-4, (name, key)
 
 
 def test_scores_made_on_the_way_have_the_bits_of_those_from_slopes():
@@ -228,35 +230,351 @@ def test_scores_tangents_and_steps_by_their_definition(model):
 CASES = {
     "european mild": (European(option="call", strike=100.0, expiry=1.0), MILD),
     "european fang-oosterlee": (European(option="call", strike=100.0, expiry=1.0), FANG_OOSTERLEE),
-    "european feller ratio 0.04": (European(option="put", strike=95.0, expiry=1.0), FELLER_4_PERCENT),
+    "european feller ratio 0.04": (European(option="put", strike=95.0, expiry=0.25), FELLER_4_PERCENT),
     "digital mild": (Digital(option="call", strike=104.0, expiry=0.75, cash=10.0), MILD),
     "digital fang-oosterlee": (Digital(option="put", strike=95.0, expiry=0.5, cash=10.0), FANG_OOSTERLEE),
-    "digital feller ratio 0.04": (Digital(option="call", strike=100.0, expiry=1.0, cash=10.0), FELLER_4_PERCENT),
+    "digital feller ratio 0.04": (Digital(option="call", strike=110.0, expiry=1.0, cash=10.0), FELLER_4_PERCENT),
     "geometric asian": (Asian(option="call", strike=98.0, fixings=schedule(6, 1.0), average="geometric"), FANG_OOSTERLEE),
 }
-RESOLVED = {"price": 100, "delta": 40, "gamma": 8, "vega": 8, "rho": 40, "dividend_rho": 40, "theta": 8}
-"""How many standard errors the exact value of a European mounts to, at least; of parameters of the model and others, see below."""
+
+
+def assert_right(found, truth, market_share, model_share):
+    """Within four standard errors, and these small: shares of the exact value, or of the price's twentieth where that is near zero."""
+    off = {g: z(found[g], truth[g]) for g in found if not abs(z(found[g], truth[g])) < 4.0}
+    assert not off
+    floor = 0.05 * abs(truth["price"])
+    share = {g: found[g].stderr / max(abs(truth[g]), floor if g in OWN else 0.0) for g in found}
+    of_market = ("price", "delta", "rho", "dividend_rho")
+    weak = {g: x for g, x in share.items() if not x < (market_share if g in of_market else model_share)}
+    assert not weak
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_likelihood_ratio_agrees_with_fourier_values(name):
     contract, model = CASES[name]
-    truth = exact_greeks(contract, model, CURVE)
-    found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=Plan(paths=2**16, seed=4))
-    off = {g: z(found[g], truth[g]) for g in GREEKS if not abs(z(found[g], truth[g])) < 4.0}
-    assert not off
-    size = {g: max(abs(truth[g]), 0.05 * abs(truth["price"]) if g in OWN else 0.0) for g in GREEKS}
-    share = {g: found[g].stderr / size[g] for g in GREEKS}
-    weak = {"european": 0.4, "digital": 0.4, "asian": 0.7}[contract.family]
-    assert all(share[g] < (weak if g in (*OWN, "vega", "theta", "gamma") else 0.05) for g in GREEKS), share
+    plan = Plan(paths=2**16, seed=4, steps_per_year=48)
+    found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan)
+    assert_right(found, exact_greeks(contract, model, CURVE), 0.03, 0.5 if contract.family == "asian" else 0.4)
     assert found["vega"].value == pytest.approx(2.0 * math.sqrt(model.v0) * found["d_v0"].value, rel=1e-12)
 
 
 @pytest.mark.parametrize("name", [n for n, (c, _) in CASES.items() if not c.jumps])
 def test_pathwise_agrees_with_fourier_values(name):
     contract, model = CASES[name]
+    plan = Plan(paths=2**16, seed=5, steps_per_year=48)
+    found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=Pathwise(), plan=plan)
+    assert_right(found, exact_greeks(contract, model, CURVE), 0.02, 0.2)
+
+
+def test_vanna_agrees_with_differences_of_fourier_deltas():
+    contract, h = European(option="call", strike=105.0, expiry=0.5), 1e-4
+    up, down = (exact_greeks(contract, MILD.bumped("vol", by), CURVE)["delta"] for by in (h, -h))
+    for estimator, limit in ((LikelihoodRatio(), 0.04), (Pathwise(), 0.02)):
+        found = sensitivities(contract, MILD, CURVE, greeks="vanna", estimator=estimator, plan=Plan(paths=2**17, seed=5))["vanna"]
+        assert abs(z(found, (up - down) / (2.0 * h))) < 4.0
+        assert found.stderr < limit
+
+
+METHODS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), OneStepSurvival())
+
+
+@pytest.mark.parametrize(
+    ("contract", "limit"),
+    [
+        (Asian(option="call", strike=100.0, fixings=schedule(6, 1.0)), 0.1),
+        (Asian(option="put", strike=104.0, fixings=(0.2, 0.35, 0.7), past_fixings=(99.0, 108.0)), 0.1),
+        (Barrier(option="call", strike=100.0, barrier=88.0, kind="down-and-out", monitoring=schedule(12, 1.0)), 0.2),
+        (Barrier(option="put", strike=105.0, barrier=112.0, kind="up-and-in", monitoring=(0.2, 0.45, 0.5), rebate=3.0), 0.2),
+    ],
+    ids=["asian", "seasoned asian", "down-and-out", "up-and-in"],
+)
+@pytest.mark.parametrize("scheme", [QE(), FullTruncationEuler()], ids=repr)
+def test_estimators_agree_with_each_other(contract, limit, scheme):
+    model = replace(MILD if isinstance(scheme, QE) else SMALL_XI, scheme=scheme)
+    table = crosscheck(
+        contract, model, CURVE, greeks=GREEKS, estimators=METHODS, plan=Plan(paths=2**14, seed=3, steps_per_year=24)
+    )
+    found = table[table.stderr > 0.0]
+    assert set(found.verdict) <= {"reference", "agree"}
+    assert (found.groupby("greek").size() >= 3).all()
+    best = found.groupby("greek").stderr.min()
+    size = table[table.verdict == "reference"].set_index("greek").value.abs()
+    wide = (best / (size + 0.2 * size["price"])).drop("price")
+    assert (wide < limit).all(), wide
+
+
+def test_a_contract_on_other_dates_of_the_same_lattice_agrees_too():
+    contract, days = Asian(option="call", strike=100.0, fixings=schedule(4, 0.5), average="geometric"), schedule(64, 1.0)
+    truth = exact_greeks(contract, FANG_OOSTERLEE, CURVE)
+    scene, wanted = Scene(model=FANG_OOSTERLEE, market=CURVE), tuple(greek(g, FANG_OOSTERLEE) for g in GREEKS)
+    other = European(option="call", strike=100.0, expiry=1.0)
+    jobs = [
+        Job(contract=c, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", lattice=days)
+        for c in (other, contract)
+    ]
+    _, found = answer(jobs, Plan(paths=2**15, seed=8))
+    for g in GREEKS:
+        assert abs(z(found.estimates[g, "likelihood_ratio"], truth[g])) < 4.0, g
+
+
+def bits(answers):
+    return [[(e.value, e.stderr) for e in found.estimates.values()] for found in answers]
+
+
+def jobs_on(days, model, contracts):
+    scene = Scene(model=model, market=CURVE)
+    wanted = tuple(greek(g, model) for g in GREEKS)
+    estimators = (LikelihoodRatio(), FiniteDifference())
+    return [Job(contract=c, scene=scene, greeks=wanted, estimators=estimators, stream="X", lattice=days) for c in contracts]
+
+
+@pytest.mark.parametrize("model", [FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["qe", "euler"])
+def test_same_bits_for_any_threads_and_blocks_alone_and_among_others(model, monkeypatch):
+    days = tuple(k / 73.0 for k in range(1, 75))
+    contracts = [
+        European(option="call", strike=100.0, expiry=days[59]),
+        Barrier(option="put", strike=105.0, barrier=110.0, kind="up-and-out", monitoring=days[2:40:3]),
+        Asian(option="call", strike=99.0, fixings=days[:73]),
+    ]
+    plan = Plan(paths=1_500, seed=9)
+    together = bits(answer(jobs_on(days, model, contracts), plan, threads=1))
+    assert bits(answer(jobs_on(days, model, contracts[::-1]), plan, threads=3))[::-1] == together
+    assert [bits(answer(jobs_on(days, model, [c]), plan))[0] for c in contracts] == together
+    short = days[: days.index(contracts[0].times[-1]) + 1]
+    assert bits(answer(jobs_on(short, model, contracts[:1]), plan)) == together[:1]
+    for lanes in (64, 192, 1024):
+        monkeypatch.setattr("pricers.simulation._lanes", lambda *args, lanes=lanes: lanes)
+        assert bits(answer(jobs_on(days, model, contracts), plan, threads=2)) == together
+
+
+@pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
+@pytest.mark.parametrize("model", [MILD, FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["mild", "hard", "euler"])
+def test_scores_have_mean_zero(model, dates):
+    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
+    names = ("delta", "gamma", "dividend_rho", "vanna", *OWN)
+    wanted = tuple(greek(g, model) for g in names)
+    job = Job(contract=one, scene=Scene(model=model, market=CURVE), greeks=wanted, estimators=(LikelihoodRatio(),))
+    (found,) = answer([job], Plan(paths=2**15, seed=1, steps_per_year=32))
+    for name in names:
+        moments = found._moments[name]
+        score = np.array([[0.0, 1.0]] * 2)
+        assert moments.stderr(score) > 0.0
+        assert abs(moments.value(score)) < 4.0 * moments.stderr(score), name
+
+
+@every_model
+def test_the_discounted_spot_is_a_martingale(model):
+    forward = PathFunction(lambda spot: spot[-1] * math.exp(-float(CURVE.log_growth(2.0))), times=(0.7, 2.0), over="lanes")
+    found = price(forward, model, Market(spot=100.0, rate=CURVE.rate, dividend=CURVE.dividend), plan=Plan(paths=2**16, seed=6))
+    value, stderr = (x / math.exp(float(CURVE.log_discount(2.0))) for x in (found.value, found.stderr))
+    assert abs(value - 100.0) < 4.0 * stderr
+    assert stderr < 0.4
+
+
+@every_model
+def test_a_european_s_weak_error_is_small_at_a_coarse_step(model):
+    """Given the variance path a European is Black-Scholes: the bias stands out of little noise."""
+    bias, stderr = weak_error(model, 16, strike=100.0, expiry=1.0, paths=2**15)
+    assert stderr < 0.02
+    assert abs(bias) < 4.0 * stderr + 0.02  # basis points of spot, over 100
+
+
+def weak_error(model, steps_per_year, *, strike, expiry, paths, rate=0.0, seed=2):
+    """Price at this step less the Fourier price, per spot of 100, and its standard error.
+
+    The conditional Black-Scholes price, less its regression on exp(Q) and I, whose means are known: 1, and that of the exact m.
+    """
+    contract, market = European(option="call", strike=strike, expiry=expiry), Market(spot=100.0, rate=rate)
+    count, lanes = round(steps_per_year * expiry), 2048
+    lattice, parts = schedule(count, expiry), []
+    for first in range(0, paths, lanes):
+        draws = Block(seed=seed, stream="", lattice=lattice, first=first, lanes=lanes, factors=2)
+        shocks = draws.normals(1)
+        path = model.scheme.evolve(
+            model,
+            lattice=lattice,
+            nodes=np.array([count - 1]),
+            stretch=1.0,
+            noise=(shocks, shocks),
+            parameters=(),
+            slopes=False,
+        )
+        forward, s = 100.0 * np.exp(rate * expiry + path.drift[0]), np.sqrt((1.0 - model.rho**2) * path.integral[0])
+        d = np.log(forward / strike) / s
+        value = math.exp(-rate * expiry) * (forward * ndtr(d + 0.5 * s) - strike * ndtr(d - 0.5 * s))
+        parts.append(np.stack([value, np.exp(path.drift[0]), path.integral[0]]))
+    value, growth, area = np.hstack(parts)
+    decay, mean, spent = math.exp(-model.kappa * expiry / count), model.v0, 0.0
+    for _ in range(count):
+        after = model.theta + (mean - model.theta) * decay
+        mean, spent = after, spent + 0.5 * (mean + after) * expiry / count
+    controls = np.stack([growth - 1.0, area - spent])
+    centred = controls - controls.mean(axis=1, keepdims=True)
+    slopes = np.linalg.lstsq(centred.T, value - value.mean(), rcond=None)[0]
+    left = value - slopes @ controls
+    return left.mean() - exact_greeks(contract, model, market)["price"], left.std() / math.sqrt(paths)
+
+
+def test_finite_differences_are_noisier_across_a_hard_switch():
+    contract, plan = European(option="call", strike=100.0, expiry=0.25), Plan(paths=2**15, seed=4)
+    smooth, hard = (
+        sensitivities(
+            contract, replace(FELLER_4_PERCENT, scheme=s), CURVE, greeks=OWN, estimator=FiniteDifference(), plan=plan
+        )
+        for s in (QE(), QE(switch="hard"))
+    )
+    assert hard["d_v0"].stderr > 1.5 * smooth["d_v0"].stderr
+    assert hard["d_theta"].stderr > 1.5 * smooth["d_theta"].stderr
+
+
+def test_the_full_score_of_both_drivers_agrees_with_the_conditional_one():
+    model = replace(SMALL_XI, scheme=FullTruncationEuler())
+    full = replace(model, scheme=FullTruncationEuler(score="full"))
+    contract, plan = Asian(option="call", strike=100.0, fixings=schedule(4, 1.0)), Plan(paths=2**17, seed=3, steps_per_year=12)
+    names = tuple(g for g in GREEKS if g != "theta")
+    given, both = (
+        sensitivities(contract, m, CURVE, greeks=names, estimator=LikelihoodRatio(), plan=plan) for m in (model, full)
+    )
+    along = sensitivities(contract, model, CURVE, greeks=names, estimator=Pathwise(), plan=plan)
+    for g in names:
+        for one in (given, both):
+            noise = math.hypot(one[g].stderr, along[g].stderr)
+            assert abs(one[g].value - along[g].value) < 4.0 * noise or g == "price", g
+        assert both[g].stderr < 50.0 * along[g].stderr, g
+    for refused in ("theta", "vanna"):
+        with pytest.raises(NotApplicable, match="score=\"conditional\""):
+            sensitivities(contract, full, CURVE, greeks=refused, estimator=LikelihoodRatio(), plan=plan)
+
+
+def test_what_has_no_density_is_not_a_number_and_the_rest_is():
+    """Below zero the Euler variance stands still for a whole interval: no density by the rate, but the spot's first interval has one."""
+    model = replace(FELLER_4_PERCENT, scheme=FullTruncationEuler())
+    contract, plan = Asian(option="call", strike=100.0, fixings=schedule(24, 1.0)), Plan(paths=2**12, seed=3, steps_per_year=24)
+    found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan)
+    assert all(math.isnan(found[g].value) and math.isnan(found[g].stderr) for g in ("rho", "dividend_rho", "theta"))
+    assert all(math.isfinite(found[g].value) and found[g].stderr > 0.0 for g in ("price", "delta", "gamma", "vega", *OWN))
+    table = crosscheck(contract, model, CURVE, greeks=("rho",), plan=plan)
+    assert table.set_index("estimator").verdict["likelihood_ratio"] == "not comparable"
+    smooth = sensitivities(
+        contract, FELLER_4_PERCENT, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan
+    )
+    assert all(math.isfinite(found.value) and found.stderr > 0.0 for found in smooth.values())
+
+
+def test_sobol_points_drive_both_factors():
+    contract, plan = European(option="call", strike=100.0, expiry=1.0), Plan(paths=2**14, seed=3, steps_per_year=16)
+    truth = exact_greeks(contract, MILD, CURVE)
+    found, plain = (
+        sensitivities(contract, MILD, CURVE, greeks=("price", "delta", "d_v0"), estimator=Pathwise(), plan=p)
+        for p in (replace(plan, sampling=Sobol()), plan)
+    )
+    for g in ("price", "delta", "d_v0"):
+        assert abs(found[g].value - truth[g]) < 4.0 * found[g].stderr + 1e-3 * abs(truth[g])
+        assert found[g].stderr < 0.5 * plain[g].stderr
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("rho", 1.0), ("rho", -1.0), ("kappa", -0.1), ("xi", 0.0), ("xi", -0.3), ("v0", -0.01), ("theta", -0.01), ("xi", math.nan)],
+)
+def test_parameters_are_checked(field, value):
+    with pytest.raises(InvalidInput) as error:
+        replace(MILD, **{field: value})
+    assert error.value.field == field
+    assert repr(value) in str(error.value)
+
+
+def test_what_else_is_refused():
+    with pytest.raises(InvalidInput, match="spot would not move"):
+        Heston(v0=0.0, kappa=0.0, theta=0.04, xi=0.3, rho=0.0)
+    with pytest.raises(InvalidInput, match=r"scheme must be a scheme, such as QE\(\)"):
+        replace(MILD, scheme="qe")
+    with pytest.raises(InvalidInput, match="switch must be one of smooth, hard"):
+        QE(switch="soft")
+    coarse = Heston(v0=0.04, kappa=0.5, theta=0.04, xi=2.0, rho=0.9)
+    with pytest.raises(InvalidInput, match="raise the plan's steps_per_year"):
+        price(European(option="call", strike=100.0, expiry=1.0), coarse, CURVE, plan=Plan(paths=64, steps_per_year=1))
+    assert price(European(option="call", strike=100.0, expiry=1.0), coarse, CURVE, plan=Plan(paths=64)).value > 0.0
+    call = European(option="call", strike=100.0, expiry=1.0)
+    with pytest.raises(NotApplicable, match=r"no score for vol x vol; use FiniteDifference\(\)"):
+        sensitivities(call, MILD, CURVE, greeks="volga", estimator=LikelihoodRatio(), plan=Plan(paths=64))
+    law = MILD.paths(block(), Observation(DATES, LATTICE), CURVE).law
+    for parameters in (("skew",), ("vol", "vol")):
+        with pytest.raises(NotApplicable, match="no score for"):
+            law.score(parameters)
+
+
+@pytest.mark.parametrize("model", [replace(MILD, kappa=0.0), replace(FANG_OOSTERLEE, theta=0.0)], ids=["kappa", "theta"])
+def test_a_variance_that_can_die_out_is_priced_but_not_differentiated(model):
+    contract = European(option="call", strike=100.0, expiry=1.0)
     truth = exact_greeks(contract, model, CURVE)
-    found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=Pathwise(), plan=Plan(paths=2**16, seed=5))
-    assert not {g: z(found[g], truth[g]) for g in GREEKS if not abs(z(found[g], truth[g])) < 4.0}
-    size = {g: max(abs(truth[g]), 0.05 * abs(truth["price"]) if g in OWN else 0.0) for g in GREEKS}
-    assert all(found[g].stderr < 0.2 * size[g] for g in GREEKS), {g: found[g].stderr / size[g] for g in GREEKS}
+    found = sensitivities(
+        contract, model, CURVE, greeks=("price", "delta", "gamma", "rho"), estimator=LikelihoodRatio(), plan=Plan(seed=2)
+    )
+    for g in found:
+        assert abs(z(found[g], truth[g])) < 4.0, g
+    for estimator in (LikelihoodRatio(), Pathwise()):
+        with pytest.raises(NotApplicable, match=r"can die out .* use Exact\(\)"):
+            sensitivities(contract, model, CURVE, greeks="vega", estimator=estimator)
+    name = "d_kappa" if model.kappa == 0.0 else "d_theta"
+    with pytest.raises(NotApplicable, match=r"no central difference .* use Exact\(\)"):
+        sensitivities(contract, model, CURVE, greeks=name, estimator=FiniteDifference())
+    assert math.isfinite(sensitivities(contract, model, CURVE, greeks=name, estimator=Exact())[name].value)
+
+
+def test_bumps_stay_in_the_domain():
+    for model in MODELS.values():
+        for name in ("vol", *model.parameters):
+            if name == "v0" and model.v0 == 0.0:
+                continue
+            for by in (0.5, -0.5):
+                moved = model.bumped(name, by * model.scale(name))
+                assert moved != model
+    assert MILD.bumped("vol", 0.1).v0 == pytest.approx(0.3**2, rel=1e-15)
+
+
+def test_the_lattice_has_every_date_and_no_longer_step():
+    dates = (0.1, 0.35, 0.351, 2.0)
+    nodes = MILD.lattice(dates, 16)
+    assert set(dates) <= set(nodes)
+    steps = np.diff(nodes, prepend=0.0)
+    assert steps.min() > 0.0
+    assert steps.max() <= 1 / 16 + 1e-12
+    assert MILD.lattice(schedule(64, 1.0), 64) == schedule(64, 1.0)
+
+
+PUBLISHED = "heston-*"
+PAYOFFS = {"european_call": European, "cash_or_nothing_put": Digital}
+
+
+@pytest.mark.slow
+@pytest.mark.published(PUBLISHED)
+def test_published_values(published_case):
+    case = published_case
+    if case["payoff"]["kind"] not in PAYOFFS:
+        pytest.skip("neither European nor digital")
+    terms, own, option = case["payoff"]["params"], dict(case["model"]["params"]), case["payoff"]["kind"].rsplit("_", 1)[1]
+    model = Heston(rho=own.pop("corr"), **own)
+    market = Market(**{name: case["market"][name] for name in ("spot", "rate", "dividend")})
+    kwargs = {"option": option, "strike": terms["strike"], "expiry": case["market"]["maturity"]}
+    contract = PAYOFFS[case["payoff"]["kind"]](**kwargs)
+    names = {"d_corr": "d_rho", "theta_time": "theta"}
+    truth = {names.get(name, name): value for name, value in case["expected"].items()}
+    found = sensitivities(
+        contract, model, market, greeks=tuple(truth), estimator=LikelihoodRatio(), plan=Plan(paths=2**19, seed=20)
+    )
+    assert not {g: z(found[g], truth[g]) for g in truth if not abs(z(found[g], truth[g])) < 4.0}
+    for g in ("price", "delta", "rho"):
+        assert found[g].stderr < 0.02 * abs(truth[g])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "rate", "expiry"), [("fang-oosterlee", 0.0, 1.0), ("broadie-kaya", 0.0319, 1.0), ("dax", 0.0, 1.0)]
+)
+def test_the_weak_error_is_below_a_basis_point_at_32_steps(name, rate, expiry):
+    model = {"broadie-kaya": BROADIE_KAYA, **MODELS}[name]
+    for strike in (80.0, 100.0, 120.0):
+        bias, stderr = weak_error(model, 32, strike=strike, expiry=expiry, rate=rate, paths=2**20)
+        assert stderr < 0.002
+        assert abs(bias) < 0.01

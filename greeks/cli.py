@@ -1,0 +1,208 @@
+"""The command ``greeks``: a book of trades in, a folder with Greeks out.
+
+Exit codes: 0 every row has its numbers, 3 some rows have none, 1 nothing could be done, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from greeks.book_run import BookRun
+    from greeks.markets import MarketData
+
+__all__ = ["main"]
+
+DONE, FATAL, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+Progress = Callable[[int, int], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments (the process's own by default) and return its exit code."""
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help()
+        return USAGE
+    try:
+        return _run(given, tuple(sys.argv[1:] if arguments is None else arguments))
+    except KeyboardInterrupt:
+        return _stopped(f"interrupted; what was in {given.out} is as it was", INTERRUPTED)
+    except _Usage as error:
+        return _stopped(str(error), USAGE)
+    except Exception as error:
+        told = " ".join(str(error).split()) or "no further word"
+        return _stopped(told if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {told}", FATAL)
+
+
+class _Usage(Exception):
+    """The command line asks for what does not exist."""
+
+
+def _stopped(message: str, code: int) -> int:
+    print(f"greeks: {message}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="greeks", description="Greeks with proof: every number with its standard error and an independent check beside it."
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and leave")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    report = commands.add_parser(
+        "report",
+        help="Greeks of a book of trades, with totals, checks and a web page",
+        description="Greeks of every trade of a book, each with its standard error and the verdict of an independent method; "
+        "totals by book and underlying. Writes risk.csv, totals.csv, errors.csv, risk.html, manifest.json (and risk.parquet).",
+        epilog="Exit codes: 0 all rows, 3 some rows failed, 1 fatal, 2 usage.",
+    )
+    _common(report)
+    report.add_argument("--estimator", metavar="NAME", help="for rows that name none (default: likelihood_ratio)")
+    report.add_argument("--no-check", action="store_true", help="compute no second method")
+    cross = commands.add_parser(
+        "crosscheck",
+        help="every Greek of a book by every method that applies",
+        description="Every Greek of every trade by all methods on the same paths. Writes crosscheck.csv, errors.csv, "
+        "crosscheck.html, manifest.json (and crosscheck.parquet).",
+        epilog="Exit codes: 0 all rows, 3 some rows failed, 1 fatal, 2 usage.",
+    )
+    _common(cross)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("book", metavar="BOOK.csv", type=Path, help="trades, one a line")
+    parser.add_argument("--market", metavar="MARKET.toml", type=Path, required=True, help="valuation date and underlyings")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="folder to write, or to replace if it holds a report"
+    )
+    parser.add_argument("--paths", metavar="N", type=_whole(2), default=2**16, help="number of paths (default: %(default)s)")
+    parser.add_argument("--seed", metavar="S", type=_whole(0, 2**64 - 1), default=0, help="of the random numbers (default: 0)")
+    parser.add_argument("--threads", metavar="K", type=_whole(1), help="does not change the numbers (default: all processors)")
+    parser.add_argument("--greeks", metavar="A,B", help="default: price,delta,gamma,vega,rho,theta")
+
+
+def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    def whole(text: str) -> int:
+        number = int(text)
+        if number < least or (most is not None and number > most):
+            raise ValueError(text)
+        return number
+
+    whole.__name__ = f"whole number of at least {least}" if most is None else f"whole number from {least} to {most}"
+    return whole
+
+
+class _Version(argparse.Action):
+    """Prints the version; read only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from pricers.version import __version__
+
+        print(f"scoregreeks {__version__}")
+        parser.exit()
+
+
+def _run(given: argparse.Namespace, command: tuple[str, ...]) -> int:
+    start = time.perf_counter()
+    names = tuple(name.strip() for name in given.greeks.split(",") if name.strip()) if given.greeks is not None else None
+    if names == ():
+        raise _Usage("--greeks must name at least one Greek")
+    for path in (given.book, given.market):
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+
+    from greeks.markets import load_market, market_files
+    from greeks.report.facts import Facts
+    from greeks.report.folder import prepare
+    from greeks.report.manifest import digest
+    from greeks.report.writer import write_report
+
+    prepare(given.out)
+    market = load_market(given.market)
+    inputs = {str(path): digest(path) for path in (given.book, *market_files(given.market))}
+    title = "Risk report" if given.command == "report" else "Cross-check"
+    facts = Facts(title=f"{title}: {given.book.name}", inputs=inputs, command=("greeks", *command))
+    facts.seconds["start"] = time.perf_counter() - start
+    with _progress() as progress:
+        run = _computed(given, names, market, progress)
+    write_report(run, facts, given.out)
+    try:
+        _summary(run, given.out, time.perf_counter() - start)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our standard output has left; the report is written all the same
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return SOME_FAILED if run.failed else DONE
+
+
+def _computed(
+    given: argparse.Namespace, greeks: tuple[str, ...] | None, market: MarketData, progress: Progress | None
+) -> BookRun:
+    from greeks.crosschecks import crosscheck_run
+    from greeks.greek import STANDARD
+    from greeks.portfolio import estimators, read_book
+    from greeks.risk import risk_run
+    from pricers.errors import InvalidInput
+    from pricers.plan import Plan
+
+    book, wanted, plan = read_book(given.book), greeks or STANDARD, Plan(paths=given.paths, seed=given.seed)
+    try:
+        if given.command == "crosscheck":
+            return crosscheck_run(book, market, greeks=wanted, plan=plan, threads=given.threads, progress=progress)
+        if given.estimator is not None and given.estimator not in estimators():
+            raise _Usage(f"--estimator must be one of {', '.join(estimators())}, got {given.estimator}")
+        return risk_run(
+            book,
+            market,
+            greeks=wanted,
+            estimator=estimators()[given.estimator] if given.estimator is not None else None,
+            plan=plan,
+            threads=given.threads,
+            progress=progress,
+            check=not given.no_check,
+        )
+    except InvalidInput as error:
+        if error.field == "greeks":
+            raise _Usage(f"--{error}") from None
+        raise
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress | None]:
+    """A bar on a terminal, nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from tqdm import tqdm
+
+    with tqdm(unit=" paths", unit_scale=True, dynamic_ncols=True, leave=False, file=sys.stderr) as bar:
+
+        def progress(done: int, paths: int) -> None:
+            bar.total = paths
+            bar.update(done - bar.n)
+
+        yield progress
+
+
+def _summary(run: BookRun, out: Path, seconds: float) -> None:
+    counts = run.verdicts
+    print(f"{run.rows} trades: {run.priced} priced, {run.failed} failed")
+    if compared := counts.get("agree", 0) + counts.get("differ", 0):
+        against = "the reference" if run.kind == "crosscheck" else "an independent method"
+        print(f"{compared} comparisons with {against}: {counts.get('agree', 0)} agree, {counts.get('differ', 0)} differ")
+    print(f"{out / f'{run.kind}.html'} and the files beside it, in {seconds:.1f} s")
+    if run.failed:
+        print(f"greeks: {run.failed} of {run.rows} trades have no number; see {out / 'errors.csv'}", file=sys.stderr)
+    if differ := counts.get("differ", 0):
+        print(f"greeks: {differ} numbers differ from their check; they stand first in {run.kind}.html", file=sys.stderr)
+    if run.ignored:
+        print(f"greeks: columns not read: {', '.join(run.ignored)}", file=sys.stderr)

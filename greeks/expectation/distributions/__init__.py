@@ -1,0 +1,1 @@
+"""Distributions, one a file."""

@@ -1,0 +1,78 @@
+"""``manifest.json``: what was run, on what, by what, and what came out."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import math
+import platform
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from greeks.report.facts import Facts
+from pricers.version import __version__
+
+if TYPE_CHECKING:
+    from greeks.book_run import BookRun
+
+__all__ = ["NAME", "PROGRAM", "digest", "read", "write"]
+
+NAME = "manifest.json"
+PROGRAM = "scoregreeks"
+
+
+def write(run: BookRun, facts: Facts, folder: Path) -> None:
+    """Write the manifest, last of all: it lists the other files."""
+    content = {
+        "program": PROGRAM,
+        "version": __version__,
+        "kind": run.kind,
+        "started": run.started.isoformat(timespec="milliseconds"),
+        "ended": run.ended.isoformat(timespec="milliseconds"),
+        "command": list(facts.command),
+        "valuation": run.valuation.isoformat(),
+        "inputs": dict(facts.inputs),
+        "plan": {
+            "paths": run.plan.paths,
+            "seed": run.plan.seed,
+            "steps_per_year": run.plan.steps_per_year,
+            "sampling": repr(run.plan.sampling),
+        },
+        "threads": run.threads,
+        "estimator": run.estimator,
+        "estimators": {name: dict(counts) for name, counts in run.estimators.items()},
+        "rows": {"in": run.rows, "priced": run.priced, "failed": run.failed},
+        "verdicts": dict(run.verdicts),
+        "threshold": run.limit if math.isfinite(run.limit) else None,
+        "ignored_columns": list(run.ignored),
+        "seconds": {stage: round(seconds, 4) for stage, seconds in facts.seconds.items()},
+        "software": versions(),
+        "files": {path.name: digest(path) for path in sorted(folder.iterdir())},
+    }
+    (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a report of ours, or None where there is none."""
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content if isinstance(content, dict) and content.get("program") == PROGRAM else None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """What the numbers were computed with."""
+    packages = ("numpy", "numba", "scipy", "pandas")
+    return {
+        "python": platform.python_version(),
+        **{package: importlib.metadata.version(package) for package in packages},
+        "platform": f"{platform.system()} {platform.machine()}",
+    }

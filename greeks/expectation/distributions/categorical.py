@@ -117,10 +117,10 @@ class Categorical(Distribution):
         return Relaxation(point=y, freely=lambda slope: pull(slope, 1.0), given=lambda slope: pull(slope, -np.expm1(z - top)))
 
     def _known(self, x: Any) -> FloatArray:
-        x = np.asarray(x, dtype=float)
-        if x.ndim < 2 or x.shape[1:] != self.logits.shape:
-            raise InvalidInput("x", x.shape, f"must have the shape (samples, {', '.join(map(str, self.logits.shape))})")
-        return x
+        known: FloatArray = np.asarray(x, dtype=float)
+        if known.ndim < 2 or known.shape[1:] != self.logits.shape:
+            raise InvalidInput("x", known.shape, f"must have the shape (samples, {', '.join(map(str, self.logits.shape))})")
+        return known
 
 
 def _one_hot(rng: np.random.Generator, probabilities: FloatArray) -> FloatArray:
@@ -128,4 +128,5 @@ def _one_hot(rng: np.random.Generator, probabilities: FloatArray) -> FloatArray:
     below = np.cumsum(probabilities, axis=-1)
     u = rng.random((*probabilities.shape[:-1], 1)) * below[..., -1:]
     chosen = (u >= below).sum(axis=-1, keepdims=True)
-    return (np.arange(probabilities.shape[-1]) == chosen).astype(float)
+    hot: FloatArray = (np.arange(probabilities.shape[-1]) == chosen).astype(float)
+    return hot

@@ -122,10 +122,10 @@ class Elementwise(Distribution):
         return gathered(values, self.parameters[name].shape, self.event)
 
     def _known(self, x: Any) -> FloatArray:
-        x = np.asarray(x, dtype=float)
-        if x.ndim < 1 or x.shape[1:] != self.event:
-            raise InvalidInput("x", x.shape, f"must have the shape (samples, {', '.join(map(str, self.event))})")
-        return x
+        known: FloatArray = np.asarray(x, dtype=float)
+        if known.ndim < 1 or known.shape[1:] != self.event:
+            raise InvalidInput("x", known.shape, f"must have the shape (samples, {', '.join(map(str, self.event))})")
+        return known
 
     def _support(self, x: FloatArray) -> Any:
         """Whether x is a value that the variable can take."""

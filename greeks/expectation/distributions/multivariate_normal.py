@@ -111,7 +111,7 @@ class MultivariateNormal(Distribution):
         return found
 
     def _known(self, x: Any) -> FloatArray:
-        x = np.asarray(x, dtype=float)
-        if x.ndim != 2 or x.shape[1:] != self.mean.shape:
-            raise InvalidInput("x", x.shape, f"must have the shape (samples, {len(self.mean)})")
-        return x
+        known: FloatArray = np.asarray(x, dtype=float)
+        if known.ndim != 2 or known.shape[1:] != self.mean.shape:
+            raise InvalidInput("x", known.shape, f"must have the shape (samples, {len(self.mean)})")
+        return known

@@ -55,7 +55,8 @@ class Product(Distribution):
 
     def log_prob(self, x: Any) -> FloatArray:
         """See `Distribution.log_prob`."""
-        return np.sum([factor.log_prob(x[name]) for name, factor in self.factors.items()], axis=0)
+        total: FloatArray = np.sum([factor.log_prob(x[name]) for name, factor in self.factors.items()], axis=0)
+        return total
 
     def score_at(self, x: Any, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """See `Distribution.score_at`."""

@@ -95,7 +95,7 @@ class HestonFit:
     @property
     def model(self) -> Heston:
         """The fitted model."""
-        return Heston(**self.parameters)
+        return Heston(v0=self.v0, kappa=self.kappa, theta=self.theta, xi=self.xi, rho=self.rho)
 
     @property
     def warning(self) -> str:

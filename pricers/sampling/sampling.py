@@ -56,7 +56,7 @@ class Sampling(ABC):
     def normals(self, address: Address, out: FloatArray) -> None:
         """Fill ``out[node, lane]`` with standard normals: the increments of Brownian motion between nodes, over their deviation."""
 
-    def check(self, paths: int) -> None:
+    def check(self, paths: int) -> None:  # noqa: B027
         """Raise `InvalidInput` where the number of paths does not fit."""
 
     def batch(self, paths: int) -> int | None:

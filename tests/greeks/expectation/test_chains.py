@@ -130,7 +130,7 @@ def test_a_missing_factor_without_parameters_is_no_fault():
         ({"parameters": {}}, "parameters must be a mapping"),
         ({"parameters": {"mean": np.nan, "std": 1.0}}, "mean must be finite"),
     ],
-    ids=str,
+    ids=["log_prob of 3", "log_prob NaN", "7 draws", "one draw", "no parameters", "NaN mean"],
 )
 def test_bad_functions_are_named(changes, message):
     with pytest.raises(InvalidInput, match=message):

@@ -22,6 +22,9 @@ class Model(ABC):
     parameters: ClassVar[tuple[str, ...]]
     """Names of the model's own parameters, each with a Greek ``d_`` + name (those of GBM: its vega says it all)."""
 
+    factors: ClassVar[int] = 1
+    """Independent normals it needs at each node."""
+
     @abstractmethod
     def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
         """Times at which the model needs random numbers to observe ``times``; they are among them."""

@@ -25,10 +25,12 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
-_BLOCK_VALUES = 2**16
-"""Normals in a block, at most: half a MiB, so that they stay in a core's second-level cache until their spots are made."""
-
 _MOST_LANES, _LEAST_LANES = 2048, 256
+"""Lanes of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
+processor with 256 lanes and 1.4 s with 2048); models with several drivers keep more for each lane and take fewer."""
+
+_MOST_VALUES = 2**21
+"""Normals of a block and driver, at most: what bounds memory for very long lattices."""
 
 
 class Sampler(ABC):
@@ -37,7 +39,7 @@ class Sampler(ABC):
     Attributes
     ----------
     stream : str
-        Name that the random numbers are keyed by. Samplers of one stream and lattice share blocks.
+        Name that the random numbers are keyed by. Samplers of one stream, lattice and number of factors share blocks.
     lattice : tuple of float
         Times at which random numbers are drawn.
     shape : tuple of int
@@ -134,16 +136,16 @@ def simulate(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
     lanes = plan.sampling.lanes(lanes or _lanes(samplers), plan.paths)
-    families: dict[tuple[str, tuple[float, ...]], list[int]] = {}
+    families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
-        families.setdefault((sampler.stream, sampler.lattice), []).append(position)
+        families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)
     hints = {family: _hints([samplers[position] for position in positions]) for family, positions in families.items()}
     failed: dict[int, Exception] = {}
 
     def run(first: int) -> tuple[int, dict[int, _Part]]:
         valid, parts = min(lanes, plan.samples - first), {}
-        for (stream, lattice), positions in families.items():
-            factors, watched, foreseen = hints[stream, lattice]
+        for family, positions in families.items():
+            (stream, lattice, factors), (watched, foreseen) = family, hints[family]
             block = Block(
                 seed=plan.seed,
                 stream=stream,
@@ -174,13 +176,12 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[int, IntArray | None, frozenset[Hashable]]:
-    """Factors that samplers of one lattice need, the nodes that they look at (None: all), and the derivatives they will ask for."""
-    factors = max(sampler.factors for sampler in family)
+def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashable]]:
+    """The nodes that samplers of one lattice look at (None: all), and the derivatives they will ask for."""
     looks = [sampler.observed for sampler in family]
     seen = [look.index for look in looks if look is not None]
     watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
-    return factors, watched, frozenset().union(*(sampler.foreseen for sampler in family))
+    return watched, frozenset().union(*(sampler.foreseen for sampler in family))
 
 
 def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bool) -> _Part:
@@ -202,8 +203,8 @@ def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bo
 
 def _lanes(samplers: Sequence[Sampler]) -> int:
     longest = max((len(sampler.lattice) for sampler in samplers), default=1)
-    wanted = min(max(_BLOCK_VALUES // longest, _LEAST_LANES), _MOST_LANES)
-    return wanted // ATOM * ATOM
+    most = _MOST_LANES // max((sampler.factors for sampler in samplers), default=1)
+    return min(max(_MOST_VALUES // longest, _LEAST_LANES), most) // ATOM * ATOM
 
 
 def _in_order(

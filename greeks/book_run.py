@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from greeks.estimators.estimator import Estimator, Scene
-from greeks.greek import Greek, greek
+from greeks.greek import STANDARD, Greek, greek
 from greeks.portfolio import Portfolio, Position, Reject
 from greeks.run import Answer, Job, answer
+from greeks.sensitivity import _names
 from pricers.errors import InvalidInput
 from pricers.market import DAYS_PER_YEAR
 from pricers.models.gbm import GBM
+from pricers.models.model import Model
 from pricers.plan import Plan
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ __all__ = [
     "error_frame",
     "failure",
     "known_greeks",
+    "models_of",
     "plan_of",
     "scene_of",
     "terms_of",
@@ -134,18 +137,24 @@ class Question:
 def answers(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
 ) -> list[Answer | Exception]:
-    """An answer, or what stopped it, for each question; positions on one underlying share their paths.
+    """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths.
 
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
     that are a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last
-    bits. Points that are not independent (Sobol) are spread over each contract's own dates: theirs depend on the lattice.
+    bits. A kind of model has a lattice of its own, which ends after its own last date, with steps between the days where the
+    plan wants them. Points that are not independent (Sobol) are spread over each contract's own dates: theirs depend on the lattice.
     """
-    last: dict[str, int] = {}
+    last: dict[tuple[str, str], int] = {}
+    models: dict[tuple[str, str], Model] = {}
     for question in questions:
-        name, end = question.position.underlying, round(question.position.contract.times[-1] * DAYS_PER_YEAR)
-        last[name] = max(last.get(name, 0), end)
-    lattices = {name: tuple(day / DAYS_PER_YEAR for day in range(1, end + 2)) for name, end in last.items()}
+        world, end = _world(question.position), round(question.position.contract.times[-1] * DAYS_PER_YEAR)
+        last[world] = max(last.get(world, 0), end)
+        models.setdefault(world, question.position.model)
+    lattices = {
+        world: models[world].lattice(tuple(day / DAYS_PER_YEAR for day in range(1, end + 2)), plan.steps_per_year)
+        for world, end in last.items()
+    }
     order = sorted(range(len(questions)), key=lambda i: _neighbours(questions[i].position))
     jobs = [
         Job(
@@ -154,7 +163,7 @@ def answers(
             greeks=question.greeks,
             estimators=question.estimators,
             stream=question.position.underlying,
-            lattice=lattices[question.position.underlying] if plan.sampling.independent else None,
+            lattice=lattices[_world(question.position)] if plan.sampling.independent else None,
         )
         for question in (questions[i] for i in order)
     ]
@@ -163,9 +172,14 @@ def answers(
     return [by_question[i] for i in range(len(questions))]
 
 
+def _world(position: Position) -> tuple[str, str]:
+    """What shares random numbers."""
+    return position.underlying, position.model.kind
+
+
 def _neighbours(position: Position) -> tuple[object, ...]:
     """A key that brings together what shares paths: a block keeps what was last asked for."""
-    return position.underlying, len(position.contract.times), position.contract.times, repr(position.model)
+    return *_world(position), len(position.contract.times), position.contract.times, repr(position.model)
 
 
 def scene_of(position: Position) -> Scene:
@@ -202,17 +216,21 @@ def plan_of(plan: Plan | None) -> Plan:
     return plan if plan is not None else Plan()
 
 
-def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]:
+def known_greeks(names: Sequence[str] | None, portfolio: Portfolio) -> dict[str, Greek]:
     """The Greeks of these names, each as a model of the portfolio (or GBM) defines it.
+
+    Without names they are the standard ones and those of the parameters of the models that the portfolio has.
 
     Raises
     ------
     InvalidInput
         Where none does.
     """
-    models = [*{position.model.kind: position.model for position in portfolio.positions}.values(), GBM(vol=1.0)]
+    kinds = models_of(portfolio)
+    models = [kinds[kind] for kind in sorted(kinds)]
     found = dict[str, Greek]()
-    for name in names:
+    own = (f"d_{parameter}" for model in models for parameter in model.parameters)
+    for name in _names(names) if names is not None else (*STANDARD, *own):
         for model in models:
             try:
                 found.setdefault(name, greek(name, model))
@@ -221,6 +239,11 @@ def known_greeks(names: Sequence[str], portfolio: Portfolio) -> dict[str, Greek]
         if name not in found:
             raise InvalidInput("greeks", unknown.value, unknown.reason)
     return found
+
+
+def models_of(portfolio: Portfolio) -> dict[str, Model]:
+    """A model of each kind that the portfolio has, and GBM."""
+    return {GBM.kind: GBM(vol=1.0)} | {position.model.kind: position.model for position in portfolio.positions}
 
 
 def threads_used(threads: int | None) -> int:

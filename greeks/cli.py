@@ -1,4 +1,4 @@
-"""The command ``greeks``: a book of trades in, a folder with Greeks out.
+"""The command ``greeks``: a book of trades in, a folder with Greeks out; a surface of quotes in, a model's parameters out.
 
 Exit codes: 0 every row has its numbers, 3 some rows have none, 1 nothing could be done, 2 wrong usage, 130 interrupted.
 """
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from greeks.book_run import BookRun
+    from greeks.calibrate import Calibration
     from greeks.markets import MarketData
 
 __all__ = ["main"]
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help()
         return USAGE
     try:
-        return _run(given, tuple(sys.argv[1:] if arguments is None else arguments))
+        return (
+            _calibrate(given)
+            if given.command == "calibrate"
+            else _run(given, tuple(sys.argv[1:] if arguments is None else arguments))
+        )
     except KeyboardInterrupt:
         return _stopped(f"interrupted; what was in {given.out} is as it was", INTERRUPTED)
     except _Usage as error:
@@ -76,7 +81,31 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all rows, 3 some rows failed, 1 fatal, 2 usage.",
     )
     _common(cross)
+    _fitting(commands)
     return parser
+
+
+def _fitting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    fit = commands.add_parser(
+        "calibrate",
+        help="Heston's parameters from a surface of implied volatilities",
+        description="Fits Heston to every quote by least squares in volatility. Writes HESTON.toml, which a market's key heston may "
+        "name, and HESTON.quotes.csv with the error of each quote.",
+        epilog="Exit codes: 0 fitted (a warning goes to standard error), 1 fatal, 2 usage.",
+    )
+    fit.add_argument(
+        "surface",
+        metavar="SURFACE.csv",
+        type=Path,
+        help="columns days_to_expiry, strike, implied_vol, and zero_rate where the market has no rates",
+    )
+    fit.add_argument("--market", metavar="MARKET.toml", type=Path, required=True, help="valuation date, spot, dividend, rates")
+    fit.add_argument("--out", metavar="HESTON.toml", type=Path, required=True, help="file to write, or to replace if it is a fit")
+    fit.add_argument("--underlying", metavar="NAME", help="of the market (default: its only one)")
+    fit.add_argument(
+        "--skip-days", metavar="N", type=_whole(0), default=0, help="leave out expiries of up to N days (default: 0)"
+    )
+    fit.add_argument("--whole-weeks", action="store_true", help="round maturities to whole weeks, as published fits do")
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +117,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--paths", metavar="N", type=_whole(2), default=2**16, help="number of paths (default: %(default)s)")
     parser.add_argument("--seed", metavar="S", type=_whole(0, 2**64 - 1), default=0, help="of the random numbers (default: 0)")
     parser.add_argument("--threads", metavar="K", type=_whole(1), help="does not change the numbers (default: all processors)")
-    parser.add_argument("--greeks", metavar="A,B", help="default: price,delta,gamma,vega,rho,theta")
+    parser.add_argument(
+        "--greeks", metavar="A,B", help="default: price,delta,gamma,vega,rho,theta and those of the models' own parameters"
+    )
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -117,9 +148,7 @@ def _run(given: argparse.Namespace, command: tuple[str, ...]) -> int:
     names = tuple(name.strip() for name in given.greeks.split(",") if name.strip()) if given.greeks is not None else None
     if names == ():
         raise _Usage("--greeks must name at least one Greek")
-    for path in (given.book, given.market):
-        if not path.is_file():
-            raise FileNotFoundError(f"there is no file {path}")
+    _present(given.book, given.market)
 
     from greeks.markets import load_market, market_files
     from greeks.report.facts import Facts
@@ -136,34 +165,87 @@ def _run(given: argparse.Namespace, command: tuple[str, ...]) -> int:
     with _progress() as progress:
         run = _computed(given, names, market, progress)
     write_report(run, facts, given.out)
-    try:
+    with _reader_may_leave():
         _summary(run, given.out, time.perf_counter() - start)
-        sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our standard output has left; the report is written all the same
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return SOME_FAILED if run.failed else DONE
+
+
+def _present(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no file {path}")
+
+
+def _calibrate(given: argparse.Namespace) -> int:
+    _present(given.surface, given.market)
+
+    from greeks.calibrate import calibrate, prepare, quotes_file
+    from pricers.errors import InvalidInput
+
+    prepare(given.out)
+    try:
+        found = calibrate(
+            given.surface,
+            given.market,
+            underlying=given.underlying,
+            skip_days=given.skip_days,
+            whole_weeks=given.whole_weeks,
+        )
+    except InvalidInput as error:
+        if error.field in ("underlying", "skip-days"):
+            raise _Usage(f"--{error}") from None
+        raise
+    found.write(given.out)
+    with _reader_may_leave():
+        _fitted(found)
+        print(f"{given.out} and {quotes_file(given.out)}")
+    if found.fit.warning:
+        print(f"greeks: warning: {found.fit.warning}", file=sys.stderr)
+    return DONE
+
+
+def _fitted(found: Calibration) -> None:
+    fit = found.fit
+    left = f", {found.left_out} of up to {found.skip_days} days left out" if found.skip_days else ""
+    weeks = ", maturities in whole weeks" if found.whole_weeks else ""
+    print(f"Heston for {found.underlying} on {found.valuation}, {len(fit.error)} quotes{left}{weeks}")
+    print("  ".join(f"{name} {value:.6g}" for name, value in fit.parameters.items()))
+    print(f"rmse {fit.rmse:.4f} volatility points, sum of squared errors {fit.sum_squared_error:.2f}")
+    print("  days  quotes    rmse    mean   worst  at strike")
+    for row in found.by_expiry().itertuples():
+        errors = f"{row.rmse:8.3f}{row.mean:+8.3f}{row.worst:+8.3f}"
+        print(f"{row.days:6d}{row.quotes:8d}{errors}{row.at_strike:11g}")
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """Whoever reads our standard output may have left; what was to be written is written all the same."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _computed(
     given: argparse.Namespace, greeks: tuple[str, ...] | None, market: MarketData, progress: Progress | None
 ) -> BookRun:
     from greeks.crosschecks import crosscheck_run
-    from greeks.greek import STANDARD
     from greeks.portfolio import estimators, read_book
     from greeks.risk import risk_run
     from pricers.errors import InvalidInput
     from pricers.plan import Plan
 
-    book, wanted, plan = read_book(given.book), greeks or STANDARD, Plan(paths=given.paths, seed=given.seed)
+    book, plan = read_book(given.book), Plan(paths=given.paths, seed=given.seed)
     try:
         if given.command == "crosscheck":
-            return crosscheck_run(book, market, greeks=wanted, plan=plan, threads=given.threads, progress=progress)
+            return crosscheck_run(book, market, greeks=greeks, plan=plan, threads=given.threads, progress=progress)
         if given.estimator is not None and given.estimator not in estimators():
             raise _Usage(f"--estimator must be one of {', '.join(estimators())}, got {given.estimator}")
         return risk_run(
             book,
             market,
-            greeks=wanted,
+            greeks=greeks,
             estimator=estimators()[given.estimator] if given.estimator is not None else None,
             plan=plan,
             threads=given.threads,

@@ -33,11 +33,10 @@ from greeks.comparison import threshold, verdicts
 from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
-from greeks.greek import STANDARD, greek
+from greeks.greek import greek
 from greeks.markets import MarketData, Underlying
 from greeks.portfolio import Position, Reject, estimators, read_portfolio
 from greeks.run import Answer
-from greeks.sensitivity import _names
 from greeks.totals import totals
 from pricers.errors import InvalidInput
 from pricers.plan import Plan
@@ -54,7 +53,7 @@ def crosscheck_run(
     portfolio: pd.DataFrame,
     market: MarketData | Mapping[str, Underlying],
     *,
-    greeks: Sequence[str] = STANDARD,
+    greeks: Sequence[str] | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -73,7 +72,7 @@ def crosscheck_run(
 
     clock, market, plan = Clock(), MarketData.of(market), plan_of(plan)
     book = read_portfolio(portfolio, market, estimator=LikelihoodRatio())
-    wanted = tuple(known_greeks(_names(greeks), book))
+    wanted = tuple(known_greeks(greeks, book))
     clock.lap("portfolio")
     cases = {position.row: _case(position, wanted, plan) for position in book.positions}
     clock.lap("formulas")

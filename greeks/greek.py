@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pricers.errors import InvalidInput
 from pricers.models.model import Model
@@ -25,12 +25,15 @@ class Greek:
     unit : str
     sign : float
         -1 for theta, which is minus the derivative by maturity.
+    note : str
+        What a reader should know of it under the model.
     """
 
     name: str
     parameters: tuple[str, ...]
     unit: str
     sign: float = 1.0
+    note: str = ""
 
 
 _KNOWN = {
@@ -61,7 +64,9 @@ def greek(name: str, model: Model) -> Greek:
         Where there is no such Greek.
     """
     if name in _KNOWN:
-        return _KNOWN[name]
+        known = _KNOWN[name]
+        by_root = "vol" in known.parameters and "v0" in model.parameters
+        return replace(known, note="volatility is sqrt(v0), today's") if by_root else known
     own = {f"d_{parameter}": parameter for parameter in model.parameters}
     if name in own:
         return Greek(name=name, parameters=(own[name],), unit=f"currency per 1.00 of {own[name]}")

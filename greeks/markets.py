@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greeks import cells
 from pricers.errors import InvalidInput, one_of, positive
@@ -17,7 +18,10 @@ from pricers.market import DAYS_PER_YEAR, ImpliedVolSurface, Market, ZeroCurve
 from pricers.models.gbm import GBM
 from pricers.models.model import Model
 
-__all__ = ["MarketData", "Underlying", "load_market", "market_files"]
+if TYPE_CHECKING:
+    from pricers.models.heston import Heston
+
+__all__ = ["KINDS", "MarketData", "Quoted", "Underlying", "load_market", "load_quoted", "market_files", "read_surface"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,37 +31,115 @@ class Underlying:
     Attributes
     ----------
     market : Market
-    vol : float or ImpliedVolSurface
-        Black-Scholes volatility per square root of a year, flat or quoted by expiry and strike.
+    vol : float or ImpliedVolSurface, optional
+        Black-Scholes volatility per square root of a year, flat or quoted by expiry and strike; needed for GBM.
+    heston : Heston, optional
+        One model for all trades, as fitted to the whole surface.
+    default_model : {"gbm", "heston"}
+        For trades that name no model; by default GBM where there is a volatility, else Heston.
     """
 
     market: Market
-    vol: float | ImpliedVolSurface
+    vol: float | ImpliedVolSurface | None = None
+    heston: Heston | None = None
+    default_model: str = ""
 
     def __post_init__(self) -> None:
         if not isinstance(self.market, Market):
             raise InvalidInput("market", self.market, "must be a Market")
-        if not isinstance(self.vol, ImpliedVolSurface):
+        if self.vol is None and self.heston is None:
+            raise InvalidInput("vol", None, "must be given where there are no parameters of another model")
+        if self.vol is not None and not isinstance(self.vol, ImpliedVolSurface):
             object.__setattr__(self, "vol", positive("vol", self.vol))
+        if self.heston is not None and getattr(self.heston, "kind", None) != "heston":
+            raise InvalidInput("heston", self.heston, "must be a Heston")
+        kind = self.default_model or ("heston" if self.vol is None else "gbm")
+        object.__setattr__(self, "default_model", one_of("model", kind, _MODELS))
+        if (reason := _MODELS[kind].lacks(self)) is not None:
+            raise InvalidInput("model", kind, reason)
 
-    def model(self, kind: str = "gbm", *, strike: float, expiry: float) -> Model:
+    def model(self, kind: str | None = None, *, strike: float, expiry: float) -> Model:
         """The model called ``kind`` for a trade struck at ``strike`` (units of spot) that ends at ``expiry`` (years).
 
         Raises
         ------
         InvalidInput
-            Where there is no such model, or no volatility for this strike and expiry.
+            Where there is no such model, no parameters for it, or no volatility for this strike and expiry.
         """
-        return _MODELS[one_of("model", kind, _MODELS)](self, strike, expiry)
+        kind = self.default_model if kind is None else one_of("model", kind, _MODELS)
+        if (reason := _MODELS[kind].lacks(self)) is not None:
+            raise InvalidInput("model", kind, reason)
+        return _MODELS[kind].made(self, strike, expiry)
 
 
 def _gbm(underlying: Underlying, strike: float, expiry: float) -> Model:
     vol = underlying.vol
-    return GBM(vol=vol.vol(strike=strike, expiry=expiry) if isinstance(vol, ImpliedVolSurface) else vol)
+    return GBM(vol=vol.vol(strike=strike, expiry=expiry) if isinstance(vol, ImpliedVolSurface) else vol)  # type: ignore[arg-type]
 
 
-_MODELS: dict[str, Callable[[Underlying, float, float], Model]] = {"gbm": _gbm}
-"""How each kind of model is made for a trade. A further kind is one more line, and its parameters one more key of the TOML."""
+def _heston(parameters: Mapping[str, Any]) -> Model:
+    from pricers.models.heston import Heston
+
+    return Heston(**parameters)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kind:
+    """A kind of model.
+
+    Attributes
+    ----------
+    made : callable
+        From an underlying, a trade's strike and its expiry to the model.
+    lacks : callable
+        Why an underlying has no such model; None where it has.
+    read : callable, optional
+        From the parameters in the table (or file) of the kind's name to the model that `Underlying` carries under that name.
+    parameters : tuple of str
+        The table's keys.
+    """
+
+    made: Callable[[Underlying, float, float], Model]
+    lacks: Callable[[Underlying], str | None]
+    read: Callable[[Mapping[str, Any]], Model] | None = None
+    parameters: tuple[str, ...] = ()
+
+
+def _carried(name: str, parameters: tuple[str, ...], read: Callable[[Mapping[str, Any]], Model]) -> _Kind:
+    """A kind whose model is the same for all trades, its parameters the market's."""
+    lacks = f"needs its parameters from the market, as a table [underlyings.NAME.{name}] or a file {name} = {name + '.toml'!r}"
+    return _Kind(
+        made=lambda underlying, strike, expiry: getattr(underlying, name),
+        lacks=lambda underlying: lacks if getattr(underlying, name) is None else None,
+        read=read,
+        parameters=parameters,
+    )
+
+
+_MODELS: dict[str, _Kind] = {
+    "gbm": _Kind(made=_gbm, lacks=lambda u: "needs a volatility from the market, as vol or surface" if u.vol is None else None),
+    "heston": _carried("heston", ("v0", "kappa", "theta", "xi", "rho"), _heston),
+}
+"""Every kind of model. A further one is one more entry, and one more field of `Underlying` where it has parameters to carry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quoted:
+    """What a model is fitted to.
+
+    Attributes
+    ----------
+    name : str
+        Of the underlying.
+    valuation : date
+    market : Market
+    surface : ImpliedVolSurface
+    """
+
+    name: str
+    valuation: dt.date
+    market: Market
+    surface: ImpliedVolSurface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,16 +188,27 @@ def load_market(path: str | Path) -> MarketData:
         spot = 4468.17
         dividend = 0.0
         surface = "dax_2002_07_05_surface.csv"
+        heston = "heston.toml"
 
         [underlyings.FLAT]
         spot = 100.0
         rate = 0.03
         vol = 0.2
+        model = "heston"
+
+        [underlyings.FLAT.heston]
+        v0 = 0.04
+        kappa = 1.5
+        theta = 0.04
+        xi = 0.5
+        rho = -0.7
 
     An underlying has a ``spot``, a ``dividend`` yield (0 where left out), its volatility as ``vol`` or ``surface``, and its
     zero rates as ``rate``, as ``zero_curve`` (a list of tables with ``date`` and ``rate``) or in the surface's column
     ``zero_rate``. A surface is a CSV file, its place relative to the TOML file, with the columns days_to_expiry, strike,
     implied_vol and, unless the rates stand elsewhere, zero_rate. Rates and yields are continuously compounded, per year.
+    ``heston`` holds the parameters of that model, or names a TOML file that does (as ``greeks calibrate`` writes it); with it an
+    underlying may do without a volatility. ``model`` is for trades that name none, "gbm" where left out and there is a volatility.
 
     Raises
     ------
@@ -125,11 +218,21 @@ def load_market(path: str | Path) -> MarketData:
         Where a file cannot be read.
     """
     path = Path(path)
+    valuation, entries = _entries(path)
+    underlyings = {name: _underlying(path, name, entry, valuation) for name, entry in entries.items()}
+    return MarketData(valuation=valuation, underlyings=underlyings)
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(str(path), str(error), "must be a TOML file in UTF-8") from None
-    where = f"{path}:"
+
+
+def _entries(path: Path) -> tuple[dt.date, dict[str, Any]]:
+    """The valuation date and what stands under each underlying's name."""
+    table, where = _toml(path), f"{path}:"
     _only(where, table, ("valuation", "underlyings"))
     if "valuation" not in table:
         raise InvalidInput(f"{where} valuation", None, "is missing: say valuation = 2002-07-05")
@@ -137,38 +240,111 @@ def load_market(path: str | Path) -> MarketData:
     entries = table.get("underlyings")
     if not isinstance(entries, dict) or not entries:
         raise InvalidInput(f"{where} underlyings", entries, "must hold at least one table [underlyings.NAME]")
-    underlyings = {name: _underlying(path, name, entry, valuation) for name, entry in entries.items()}
-    return MarketData(valuation=valuation, underlyings=underlyings)
+    return valuation, entries
 
 
 def market_files(path: str | Path) -> tuple[Path, ...]:
-    """The files that `load_market` reads: the TOML file and the surfaces that it names."""
+    """The files that `load_market` reads: the TOML file, the surfaces and the files of parameters that it names."""
     path = Path(path)
     entries = tomllib.loads(path.read_text(encoding="utf-8"))["underlyings"].values()
-    return path, *dict.fromkeys(path.parent / entry["surface"] for entry in entries if "surface" in entry)
+    named = (entry.get(key) for entry in entries for key in ("surface", *_PARAMETRIC))
+    return path, *dict.fromkeys(path.parent / name for name in named if isinstance(name, str))
 
 
-_KEYS = ("spot", "dividend", "rate", "zero_curve", "vol", "surface")
+def load_quoted(path: str | Path, surface: str | Path, name: str | None = None) -> Quoted:
+    """What a model is fitted to: the quotes of a surface's CSV file, in the market of one underlying of a TOML file.
+
+    Parameters
+    ----------
+    path : path
+        The market's TOML file; a model's parameters that it holds or names are not looked at.
+    surface : path
+        Its column ``zero_rate`` is the zero curve where the market has no rates.
+    name : str, optional
+        Of the underlying; the only one by default.
+
+    Raises
+    ------
+    InvalidInput
+        Its ``field`` is "underlying" where there is none of that name, or several and no name.
+    """
+    path = Path(path)
+    valuation, entries = _entries(path)
+    if name is None and len(entries) > 1:
+        raise InvalidInput("underlying", None, f"must be one of {', '.join(entries)}")
+    name = one_of("underlying", next(iter(entries)) if name is None else name, entries)
+    quotes, curve = read_surface(surface)
+    where, entry = _entry(path, name, entries[name])
+    own = _surface(path.parent, where, entry["surface"])[1] if "surface" in entry else None
+    rates = [key for key in ("rate", "zero_curve") if key in entry]
+    return Quoted(
+        name=name,
+        valuation=valuation,
+        market=_market(where, entry, valuation, own if own or rates else curve),
+        surface=quotes,
+    )
 
 
-def _underlying(path: Path, name: str, entry: Any, valuation: dt.date) -> Underlying:
+KINDS = tuple(_MODELS)
+_PARAMETRIC = tuple(name for name, kind in _MODELS.items() if kind.read)
+_KEYS = ("spot", "dividend", "rate", "zero_curve", "vol", "surface", "model", *_PARAMETRIC)
+
+
+def _entry(path: Path, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
+    """Where an underlying stands, for errors to say, and its keys."""
     where = f"{path}: underlyings.{name}"
     if not isinstance(entry, dict):
         raise InvalidInput(where, entry, "must be a table")
     _only(where, entry, _KEYS)
     if "spot" not in entry:
         raise InvalidInput(f"{where} spot", None, "is missing")
-    if ("vol" in entry) == ("surface" in entry):
+    return where, entry
+
+
+def _underlying(path: Path, name: str, entry: Any, valuation: dt.date) -> Underlying:
+    where, entry = _entry(path, name, entry)
+    given = [key for key in ("vol", "surface") if key in entry]
+    carried: dict[str, Any] = {kind: _parameters(path.parent, where, kind, entry[kind]) for kind in _PARAMETRIC if kind in entry}
+    if len(given) > 1 or not (given or carried):
         raise InvalidInput(f"{where} vol", entry.get("vol"), "or surface must be given, one of the two")
     surface, curve = _surface(path.parent, where, entry["surface"]) if "surface" in entry else (None, None)
+    market = _market(where, entry, valuation, curve)
+    with _said(where):
+        kind = cells.word("model", entry["model"]) if "model" in entry else ""
+        return Underlying(market=market, vol=surface or entry.get("vol"), default_model=kind, **carried)
+
+
+def _market(where: str, entry: Mapping[str, Any], valuation: dt.date, curve: ZeroCurve | None) -> Market:
     rates = [key for key in ("rate", "zero_curve") if key in entry] + (["the surface's zero_rate"] if curve else [])
     if len(rates) != 1:
         said = " and ".join(rates) or None
         raise InvalidInput(f"{where} rate", said, "must be given once, as rate, zero_curve or the surface's column zero_rate")
-    try:
+    with _said(where):
         rate = curve or (_zero_curve(entry["zero_curve"], valuation) if "zero_curve" in entry else entry["rate"])
-        market = Market(spot=entry["spot"], rate=rate, dividend=entry.get("dividend", 0.0))
-        return Underlying(market=market, vol=surface or entry["vol"])
+        return Market(spot=entry["spot"], rate=rate, dividend=entry.get("dividend", 0.0))
+
+
+def _parameters(folder: Path, where: str, kind: str, given: Any) -> Model:
+    """The model whose parameters stand in a table, or in a file of which the table ``fit`` only says where they come from."""
+    where, names, read = f"{where}.{kind}", _MODELS[kind].parameters, _MODELS[kind].read
+    if isinstance(given, str):
+        path = folder / given
+        given, where = _toml(path), f"{path}:"
+        given.pop("fit", None)
+    if not isinstance(given, dict) or read is None:
+        raise InvalidInput(where, given, f"must be a table with {', '.join(names)}, or the name of a TOML file with them")
+    _only(where, given, names)
+    if missing := [name for name in names if name not in given]:
+        raise InvalidInput(f"{where} {missing[0]}", None, "is missing")
+    with _said(where):
+        return read(given)
+
+
+@contextlib.contextmanager
+def _said(where: str) -> Iterator[None]:
+    """Errors that say where what is wrong stands."""
+    try:
+        yield
     except InvalidInput as error:
         raise InvalidInput(f"{where} {error.field}", error.value, error.reason) from None
 
@@ -189,7 +365,18 @@ _SURFACE = ("days_to_expiry", "strike", "implied_vol")
 def _surface(folder: Path, where: str, name: Any) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
     if not isinstance(name, str):
         raise InvalidInput(f"{where} surface", name, "must be the name of a CSV file")
-    path = folder / name
+    return read_surface(folder / name)
+
+
+def read_surface(path: str | Path) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
+    """The quotes of a CSV file with the columns days_to_expiry, strike, implied_vol, and its zero curve where it has a column zero_rate.
+
+    Raises
+    ------
+    InvalidInput
+        Its ``field`` names file, line or expiry, and column.
+    """
+    path = Path(path)
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         columns = tuple(column.strip() for column in reader.fieldnames or ())
@@ -210,15 +397,13 @@ def _surface(folder: Path, where: str, name: Any) -> tuple[ImpliedVolSurface, Ze
             raise InvalidInput(f"{at}, zero_rate", rate[0], f"must be one for an expiry, and was {zero[days]:g}")
     expiries = sorted(smiles)
     times = tuple(days / DAYS_PER_YEAR for days in expiries)
-    try:
+    with _said(f"{path}:"):
         surface = ImpliedVolSurface(
             times=times,
             strikes=tuple(tuple(sorted(smiles[days])) for days in expiries),
             vols=tuple(tuple(smiles[days][strike] for strike in sorted(smiles[days])) for days in expiries),
         )
         return surface, ZeroCurve(times=times, rates=tuple(zero[days] for days in expiries)) if with_rates else None
-    except InvalidInput as error:
-        raise InvalidInput(f"{path}: {error.field}", error.value, error.reason) from None
 
 
 def _quoted(path: Path, line: int, column: str, text: str | None) -> float:

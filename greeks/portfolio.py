@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from greeks import cells
 from greeks.estimators.estimator import Estimator
-from greeks.markets import MarketData
+from greeks.markets import KINDS, MarketData
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, one_of
 from pricers.market import DAYS_PER_YEAR, Market
@@ -90,6 +90,8 @@ class Reject:
         Where they can be read, else empty.
     quantity : float
         NaN where it cannot be read.
+    model : str
+        Its kind where that can be told, else empty.
     field, value, reason : str
         What is wrong: the column, what stands there, and why not.
     """
@@ -100,6 +102,7 @@ class Reject:
     underlying: str = ""
     contract: str = ""
     quantity: float = math.nan
+    model: str = ""
     field: str
     value: str
     reason: str
@@ -220,6 +223,7 @@ def _row(number: int, row: Row, counts: Counter[str], market: MarketData, defaul
             underlying=_or("", lambda: cells.name("underlying", row["underlying"])),
             contract=_or("", lambda: one_of("contract", cells.word("contract", row["contract"]), families())),
             quantity=_or(math.nan, lambda: cells.number("quantity", row["quantity"])),
+            model=_or("", lambda: _kind(row, market)),
             field=error.field if error.field != _SURPLUS else "row",
             value=cells.excerpt(error.value if given is None else given),
             reason=error.reason,
@@ -231,6 +235,13 @@ def _or(otherwise: Any, read: Callable[[], Any]) -> Any:
         return read()
     except InvalidInput:
         return otherwise
+
+
+def _kind(row: Row, market: MarketData) -> str:
+    """The kind of model that a row asks for, or its underlying's default."""
+    if row.get("model") is not None:
+        return one_of("model", cells.word("model", row["model"]), KINDS)
+    return market.underlyings[one_of("underlying", cells.name("underlying", row["underlying"]), market.underlyings)].default_model
 
 
 def _position(number: int, row: Row, counts: Counter[str], market: MarketData, default: Estimator) -> Position:
@@ -249,9 +260,9 @@ def _position(number: int, row: Row, counts: Counter[str], market: MarketData, d
     method = default
     if row.get("estimator") is not None:
         method = estimators()[one_of("estimator", cells.word("estimator", row["estimator"]), estimators())]
-    kind = {} if row.get("model") is None else {"kind": cells.word("model", row["model"])}
+    kind = _kind(row, market)
     contract = family(**_terms(family, row, market))
-    model = its.model(**kind, strike=getattr(contract, "strike", its.market.spot), expiry=contract.times[-1])
+    model = its.model(kind, strike=getattr(contract, "strike", its.market.spot), expiry=contract.times[-1])
     its.market.log_discount(contract.times[-1])
     return Position(
         row=number,

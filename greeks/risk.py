@@ -26,6 +26,7 @@ from greeks.book_run import (
     error_frame,
     failure,
     known_greeks,
+    models_of,
     plan_of,
     scene_of,
     terms_of,
@@ -36,13 +37,13 @@ from greeks.comparison import threshold, verdicts
 from greeks.desk import desk
 from greeks.estimators.estimator import Estimator
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
-from greeks.greek import STANDARD, Greek, greek
+from greeks.greek import Greek, greek
 from greeks.markets import MarketData, Underlying
 from greeks.portfolio import Position, Reject, read_portfolio
 from greeks.run import Answer
-from greeks.sensitivity import _names
 from greeks.totals import Term, totals
 from pricers.errors import InvalidInput
+from pricers.models.model import Model
 from pricers.plan import Plan
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def risk_report(
     portfolio: pd.DataFrame,
     market: MarketData | Mapping[str, Underlying],
     *,
-    greeks: Sequence[str] = STANDARD,
+    greeks: Sequence[str] | None = None,
     estimator: Estimator | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
@@ -85,7 +86,10 @@ def risk_report(
         See `greeks.portfolio.read_portfolio` for its columns.
     market : MarketData or mapping of str to Underlying
         `MarketData` says its valuation date, from which calendar dates count; a plain mapping is taken to be as of today.
-    greeks : sequence of str
+    greeks : sequence of str, optional
+        By default price, delta, gamma, vega, rho and theta of every trade, and the Greeks of their own parameters
+        (``d_v0`` and so on) of those whose models have any. A Greek that is asked for has a row for every trade, though the
+        trade's model may not define it.
     estimator : Estimator, optional
         For rows whose column ``estimator`` is empty; `LikelihoodRatio` by default.
     plan : Plan, optional
@@ -127,7 +131,7 @@ def risk_run(
     portfolio: pd.DataFrame,
     market: MarketData | Mapping[str, Underlying],
     *,
-    greeks: Sequence[str] = STANDARD,
+    greeks: Sequence[str] | None = None,
     estimator: Estimator | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
@@ -142,7 +146,7 @@ def risk_run(
     if not isinstance(method, Estimator):
         raise InvalidInput("estimator", method, "must be an estimator, such as LikelihoodRatio()")
     book = read_portfolio(portfolio, market, estimator=method)
-    wanted = known_greeks(_names(greeks), book)
+    wanted = known_greeks(greeks, book)
     clock.lap("portfolio")
     cases = [_case(row, tuple(wanted), plan, check) for row in book.positions]
     clock.lap("formulas")
@@ -153,10 +157,12 @@ def risk_run(
     clock.lap("simulation")
     limit = threshold(sum(case.compared(name) for case in cases for name in wanted))
     by_row = {case.position.row: case for case in cases}
+    kinds = models_of(book)
     lines = [
         _rejected(row, wanted[name]) if isinstance(row, Reject) else by_row[row.row].line(name, limit)
         for row in book.rows
         for name in wanted
+        if greeks is not None or _defined(name, kinds.get(row.model) if isinstance(row, Reject) else row.model)
     ]
     clock.lap("verdicts")
     summed = totals([_term(line, wanted[line.cells["greek"]]) for line in lines if not line.status.startswith(UNDEFINED)])
@@ -279,7 +285,7 @@ class _Case:
         cells |= {"value": value, "stderr": stderr, "unit_value": estimate.value, "unit_stderr": estimate.stderr}
         cells |= {"desk_value": value * factor, "desk_stderr": stderr * factor, "paths": estimate.paths, "status": OK}
         verdict = self._verdict(name, limit)
-        cells |= verdict | {"note": "; ".join(note for note in (estimate.note, verdict["note"]) if note)}
+        cells |= verdict | {"note": "; ".join(note for note in (greek.note, estimate.note, verdict["note"]) if note)}
         return _Line(cells=cells, status=OK, spot=spot, batches=answer.batches(name, method))
 
     def _verdict(self, name: str, limit: float) -> dict[str, Any]:
@@ -335,6 +341,14 @@ def _case(position: Position, names: Iterable[str], plan: Plan, check: bool) -> 
         else:
             case.failures[name] = _refused(method, reason)
     return case
+
+
+def _defined(name: str, model: Model | None) -> bool:
+    """Whether a model has a Greek; where the model cannot be told, it may have."""
+    try:
+        return model is None or bool(greek(name, model))
+    except InvalidInput:
+        return False
 
 
 def _refused(method: Estimator, reason: str) -> _Failure:

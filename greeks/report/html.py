@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -69,34 +70,54 @@ _TEMPLATES = {"risk": "report", "crosscheck": "crosscheck"}
 
 def _risk(run: BookRun) -> dict[str, Any]:
     frame, totals = run.frame, run.totals
-    heads = [
-        {"greek": row["desk_greek"], "unit": row["desk_unit"]}
-        for row in totals.drop_duplicates("greek")[["desk_greek", "desk_unit"]].to_dict("records")
-    ]
-    groups = [(level, list(_totals(totals[totals["level"] == level]))) for level in reversed(LEVELS)]
-    if len(set(totals.loc[totals["level"] == "underlying", "underlying"])) == 1:
-        groups = [(level, rows) for level, rows in groups if level not in ("underlying", "book x underlying")]
-    trades = list(_trades(frame, len(run.greeks)))
+    panels = [_panel(run, title, names) for title, names in _parts(run.greeks)]
+    trades = panels[0]["trades"]
     return {
-        "heads": heads,
-        "groups": groups,
+        "panels": panels,
         "charts": list(_charts(totals[totals["level"] == "book"])),
         "differs": [_named(row) for row in frame[frame["verdict"] == "differ"].to_dict("records")],
-        "trades": trades[:MOST_TRADES],
         "underlyings": sorted({trade["underlying"] for trade in trades}),
-        "left_out": max(len(trades) - MOST_TRADES, 0),
+        "models": sorted({trade["model"] for trade in trades} - {""}),
+        "most": MOST_TRADES,
+    }
+
+
+def _parts(greeks: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """The Greeks that all models have, and those by a model's own parameters: one table each, so that a page is wide enough."""
+    own = [name for name in greeks if name.startswith("d_")]
+    common = [name for name in greeks if name not in own]
+    return [(title, names) for title, names in (("", common), ("by the models' own parameters", own)) if names]
+
+
+def _panel(run: BookRun, title: str, names: Sequence[str]) -> dict[str, Any]:
+    """Totals, checks and trades of some Greeks; after the first panel, of the trades that have them."""
+    frame, totals = run.frame, run.totals[run.totals["greek"].isin(names)]
+    desks = {row["greek"]: row for row in frame[frame["desk_greek"] != ""].drop_duplicates("greek").to_dict("records")}
+    names = [name for name in names if name in desks]
+    groups = [(level, list(_totals(totals[totals["level"] == level], names))) for level in reversed(LEVELS)]
+    if len(set(totals.loc[totals["level"] == "underlying", "underlying"])) == 1:
+        groups = [(level, rows) for level, rows in groups if level not in ("underlying", "book x underlying")]
+    trades = _trades(frame, names)
+    return {
+        "title": title,
+        "heads": [{"greek": desks[name]["desk_greek"], "unit": desks[name]["desk_unit"]} for name in names],
+        "groups": groups,
+        "greeks": names,
+        "checks": _checks(run.checks[run.checks["greek"].isin(names)], names),
+        "trades": [trade for trade in trades if not title or (any(trade["cells"]) and not trade["dead"])],
         "lacking": int(totals.loc[totals["level"] == "all", "missing"].max()) if len(totals) else 0,
     }
 
 
-def _totals(part: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """A line of the table of totals for each book, underlying or pair."""
+def _totals(part: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """A line of the table of totals for each book, underlying or pair; a cell for each Greek, None where no trade has it."""
     for (book, underlying), rows in part.groupby(["book", "underlying"], sort=False):
         label = " · ".join(name for name in (str(book), str(underlying)) if name) or "All"
         records = rows.to_dict("records")
+        cells = {row["greek"]: _cell(row["desk_value"], row["desk_stderr"]) | {"status": row["status"]} for row in records}
         yield {
             "label": label,
-            "cells": [_cell(row["desk_value"], row["desk_stderr"]) | {"status": row["status"]} for row in records],
+            "cells": [cells.get(name) for name in names],
             "trades": max(row["trades"] for row in records),
             "missing": max(row["missing"] for row in records),
         }
@@ -118,29 +139,33 @@ def _named(row: dict[Any, Any]) -> dict[str, Any]:
 _MARKS = {"agree": "✓", "differ": "≠", "not comparable": "·", "not checked": "·", "": "×"}
 
 
-def _trades(frame: pd.DataFrame, each: int) -> Iterator[dict[str, Any]]:
-    """One line per trade; the frame has ``each`` rows for it, one after another."""
+def _trades(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One line per trade, a cell for each Greek, None where its model has none; every trade's rows begin with the first Greek."""
     records = frame.to_dict("records")
-    for start in range(0, len(records), each):
-        rows = records[start : start + each]
-        compared = [row for row in rows if row["verdict"] in ("agree", "differ")]
+    starts = [place for place, row in enumerate(records) if row["greek"] == records[0]["greek"]]
+    for start, end in itertools.pairwise((*starts, len(records))):
+        rows = records[start:end]
+        by_greek = {row["greek"]: row for row in rows}
+        compared = [row for row in rows if row["greek"] in names and row["verdict"] in ("agree", "differ")]
         first = rows[0]
         yield {
             **{
                 name: first[name]
-                for name in ("trade_id", "book", "underlying", "contract", "quantity", "terms", "estimator", "vol")
+                for name in ("trade_id", "book", "underlying", "contract", "quantity", "terms", "estimator", "model")
             },
-            "cells": [
-                _cell(row["desk_value"], row["desk_stderr"])
-                | {"mark": _MARKS.get(row["verdict"], ""), "verdict": row["verdict"] or "failed", "title": _title(row)}
-                for row in rows
-            ],
-            "agreeing": sum(row["verdict"] == "agree" for row in rows),
+            "cells": [_told(by_greek[name]) if name in by_greek else None for name in names],
+            "agreeing": sum(row["verdict"] == "agree" for row in compared),
             "compared": len(compared),
             "checks": ", ".join(dict.fromkeys(row["check"].replace("_", " ") for row in compared)),
             "dead": all(row["status"].startswith("failed") for row in rows),
             "status": first["status"],
         }
+
+
+def _told(row: dict[Any, Any]) -> dict[str, Any]:
+    """A position's number."""
+    mark = {"mark": _MARKS.get(row["verdict"], ""), "verdict": row["verdict"] or "failed", "title": _title(row)}
+    return _cell(row["desk_value"], row["desk_stderr"]) | mark
 
 
 def _title(row: dict[Any, Any]) -> str:

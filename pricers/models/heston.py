@@ -145,8 +145,8 @@ class _Stage:
         self._model, self._stretch = model, stretch
         self._lattice, self._nodes = block.lattice, block.watched
         self._noise = block.normals(0), block.normals(1)
-        asked = {name: "v0" if name == "vol" else name for name in (*SLOPES, "vol") if (model, stretch, name) in block.foreseen}
-        foreseen = tuple(name for name in SLOPES if name in asked.values())
+        asked = {name for name in (*SLOPES, "vol") if (model, stretch, name) in block.foreseen}
+        foreseen = tuple(name for name in SLOPES if name in asked or (name == "v0" and "vol" in asked))
         self._path = self._evolved(foreseen, slopes=len(observed.index) < len(self._nodes))
 
     def rows(self, observed: Observation) -> IntArray:

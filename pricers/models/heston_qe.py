@@ -249,9 +249,9 @@ def _evolve_moved(
 ):
     r"""The same, and how the path moves with every one of `SLOPES`; what stands at ``places`` among them is handed out.
 
-    slopes is [node, 15], how the steps move (see `steps_and_slopes`); share is 1 - rho^2 and widening its slope by rho. If drifts and integrals
-    [place, row, lane] have rows, the derivatives of drift and integral at the watched nodes go there; if not, scores [place, lane]
-    of returns between these nodes are added up.
+    slopes is [node, 15], how the steps move (see `steps_and_slopes`); share is 1 - rho^2 and widening its slope by rho. If drifts and
+    integrals [place, row, lane] have rows, the derivatives of drift and integral at the watched nodes go there; if not, scores
+    [place, lane] of returns between these nodes are added up.
     """
     keep = drifts.shape[1] > 0
     scale, inverse_share = 1.0 / math.sqrt(share), 1.0 / share

@@ -6,7 +6,7 @@ import pytest
 
 from greeks import MarketData, Underlying, load_market
 from greeks.markets import market_files
-from pricers import ImpliedVolSurface, InvalidInput, Market
+from pricers import GBM, Heston, ImpliedVolSurface, InvalidInput, Market
 
 HEAD = "valuation = 2002-07-05\n"
 FLAT = "[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
@@ -30,7 +30,10 @@ def test_shipped_market_is_the_published_surface():
     assert market_files(books.DATA / "market.toml") == (
         books.DATA / "market.toml",
         books.DATA / "dax_2002_07_05_surface.csv",
+        books.DATA / "heston.toml",
     )
+    assert dax.default_model == "gbm"
+    assert dax.model("heston", strike=9999.0, expiry=0.5) is dax.heston
 
 
 def test_surface_is_linear_in_total_variance_between_expiries():
@@ -147,3 +150,75 @@ def test_market_data_is_checked_when_made(wrong):
 def test_underlying_is_checked_when_made():
     with pytest.raises(InvalidInput, match="vol"):
         Underlying(market=Market(spot=1.0), vol=np.nan)
+
+
+# Heston
+
+
+PARAMETERS = {"v0": 0.04, "kappa": 1.5, "theta": 0.05, "xi": 0.5, "rho": -0.7}
+LINES = "".join(f"{name} = {value}\n" for name, value in PARAMETERS.items())
+TABLE = "[underlyings.X.heston]\n" + LINES
+HESTON = Heston(**PARAMETERS)
+
+
+def test_heston_stands_in_a_table_or_in_a_file(tmp_path):
+    in_table = _load(tmp_path, HEAD + FLAT + TABLE).underlyings["X"]
+    (tmp_path / "h.toml").write_text(LINES + "[fit]\nrmse = 0.5\nanything = 'goes'\n", encoding="utf-8")
+    in_file = _load(tmp_path, HEAD + FLAT + 'heston = "h.toml"\n').underlyings["X"]
+    assert in_table == in_file == Underlying(market=Market(spot=100.0, rate=0.03), vol=0.2, heston=HESTON)
+    assert market_files(tmp_path / "market.toml") == (tmp_path / "market.toml", tmp_path / "h.toml")
+    assert in_table.model(strike=100.0, expiry=1.0) == GBM(vol=0.2)
+    assert in_table.model("heston", strike=100.0, expiry=1.0) == HESTON
+
+
+def test_model_is_the_one_for_trades_that_name_none(tmp_path):
+    x = _load(tmp_path, HEAD + FLAT + 'model = "Heston"\n' + TABLE).underlyings["X"]
+    assert x.model(strike=100.0, expiry=1.0) == HESTON
+    assert x.model("gbm", strike=100.0, expiry=1.0) == GBM(vol=0.2)
+
+
+def test_underlying_may_have_heston_and_no_volatility(tmp_path):
+    x = _load(tmp_path, HEAD + FLAT.replace("vol = 0.2\n", "") + TABLE).underlyings["X"]
+    assert x.model(strike=100.0, expiry=1.0) == HESTON
+    with pytest.raises(InvalidInput, match="model needs a volatility from the market"):
+        x.model("gbm", strike=100.0, expiry=1.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (FLAT + 'model = "heston"\n', ["underlyings.X model", "needs its parameters", "[underlyings.NAME.heston]", "'heston'"]),
+        (FLAT + 'model = "sabr"\n', ["underlyings.X model", "must be one of gbm, heston", "sabr"]),
+        (FLAT + "model = 3\n", ["underlyings.X model", "must be text", "got 3"]),
+        (FLAT + TABLE + "vol = 0.3\n", ["underlyings.X.heston vol", "is not a key here; there are v0, kappa", "got 0.3"]),
+        (FLAT + TABLE.replace("xi = 0.5\n", ""), ["underlyings.X.heston xi", "is missing"]),
+        (FLAT + TABLE.replace("-0.7", "-1.7"), ["underlyings.X.heston rho", "strictly between -1 and 1", "-1.7"]),
+        (FLAT + TABLE.replace("0.04", "-0.04"), ["underlyings.X.heston v0", "must not be negative", "-0.04"]),
+        (FLAT + TABLE.replace("1.5", '"fast"'), ["underlyings.X.heston kappa", "must be a number", "fast"]),
+        (FLAT + TABLE.replace("0.5", "nan"), ["underlyings.X.heston xi", "must be finite"]),
+        (FLAT + "heston = 3\n", ["underlyings.X.heston", "must be a table", "or the name of a TOML file"]),
+        (FLAT + 'heston = "s.csv"\n', ["s.csv", "must be a TOML file"]),
+        (FLAT.replace("vol = 0.2\n", 'model = "gbm"\n') + TABLE, ["underlyings.X model", "needs a volatility"]),
+        (FLAT + 'surface = "s.csv"\n' + TABLE, ["underlyings.X vol", "one of the two"]),
+    ],
+)
+def test_wrong_heston_is_an_error_that_names_file_underlying_key_and_value(tmp_path, text, words):
+    with pytest.raises(InvalidInput) as error:
+        _load(tmp_path, HEAD + text, s=SURFACE)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_file_of_parameters_is_named_where_it_is_wrong_or_missing(tmp_path):
+    (tmp_path / "h.toml").write_text(LINES.replace("kappa", "kapa"), encoding="utf-8")
+    with pytest.raises(InvalidInput, match=r"h\.toml: kapa is not a key here"):
+        _load(tmp_path, HEAD + FLAT + 'heston = "h.toml"\n')
+    with pytest.raises(FileNotFoundError, match=r"gone\.toml"):
+        _load(tmp_path, HEAD + FLAT + 'heston = "gone.toml"\n')
+
+
+def test_underlying_with_heston_is_checked_when_made():
+    market = Market(spot=1.0)
+    for wrong in ({"heston": GBM(vol=0.2)}, {"vol": 0.2, "heston": PARAMETERS}, {}, {"vol": 0.2, "default_model": "heston"}):
+        with pytest.raises(InvalidInput):
+            Underlying(market=market, **wrong)

@@ -72,6 +72,117 @@ def test_a_later_trade_on_the_same_underlying_leaves_every_bit(mixed):
     assert {key: found[key] for key in _numbers(mixed.frame)} == _numbers(mixed.frame)
 
 
+BOTH = (*books.MIXED, *books.UNDER_HESTON)
+OWN = ("d_v0", "d_kappa", "d_theta", "d_xi", "d_rho")
+
+
+@pytest.fixture(scope="module")
+def both():
+    return risk_run(books.book(*BOTH), books.MARKET, plan=PLAN, threads=2)
+
+
+def test_a_heston_trade_alone_has_the_bits_it_has_in_the_book(mixed, both):
+    whole = _numbers(both.frame)
+    for row in books.UNDER_HESTON:
+        alone = _numbers(risk_report(books.book(row), books.MARKET, plan=PLAN, threads=1))
+        assert alone == {key: whole[key] for key in alone}, row["trade_id"]
+        assert {name for _, name in alone} == {*STANDARD, *OWN}
+    assert _numbers(mixed.frame) == {key: whole[key] for key in _numbers(mixed.frame)}
+
+
+def test_order_of_rows_and_threads_leave_every_bit_under_heston(both):
+    shuffled = books.book(*BOTH).sample(frac=1.0, random_state=4)
+    other = risk_run(shuffled, books.MARKET, plan=PLAN, threads=3)
+    assert _numbers(other.frame) == _numbers(both.frame)
+    pd.testing.assert_frame_equal(other.totals, both.totals, check_exact=True)
+
+
+def test_a_later_heston_trade_leaves_every_bit(both):
+    rows = books.UNDER_HESTON[2], books.trade("later", contract="digital", expiry="2025-02-21", model="heston")
+    found = _numbers(risk_report(books.book(*rows), books.MARKET, plan=PLAN))
+    whole = _numbers(both.frame)
+    common = {key: value for key, value in found.items() if key[0] == rows[0]["trade_id"]}
+    assert common == {key: whole[key] for key in common}
+    assert len(common) == 11
+
+
+@pytest.mark.parametrize("sampling", [Antithetic(), Sobol()], ids=repr)
+def test_dependent_paths_leave_the_law_under_heston(sampling):
+    """A GBM trade with the very dates of a Heston one needs points of fewer dimensions, and keeps its own."""
+    plan = Plan(paths=2**11, seed=3, sampling=sampling)
+    daily = {"contract": "asian", "fixings": "daily", "expiry": "2024-01-12"}
+    rows = books.trade("gbm", **daily), books.trade("heston", **daily, model="heston"), books.UNDER_HESTON[0]
+    whole = _numbers(risk_report(books.book(*rows), books.MARKET, plan=plan, threads=2))
+    for row in rows:
+        alone = _numbers(risk_report(books.book(row), books.MARKET, plan=plan, threads=1))
+        assert alone == {key: whole[key] for key in alone}, row["trade_id"]
+
+
+def test_parameter_greeks_are_reported_for_the_trades_that_have_them(both):
+    frame = both.frame
+    assert both.greeks == (*STANDARD, *OWN)
+    assert set(frame["status"]) == {"ok"}
+    for model, part in frame.groupby("model"):
+        wanted = [*STANDARD, *OWN] if model == "heston" else [*STANDARD]
+        for _, rows in part.groupby("trade_id"):
+            assert list(rows["greek"]) == wanted
+    totals = both.totals.set_index(["level", "book", "underlying", "greek"])
+    whole = totals.loc[("all", "", "", "d_xi")]
+    assert (whole["trades"], whole["missing"], whole["status"]) == (len(books.UNDER_HESTON), 0, "ok")
+    assert whole["value"] == pytest.approx(frame[frame["greek"] == "d_xi"]["value"].sum(), rel=1e-12)
+    assert totals.loc[("all", "", "", "vega")]["trades"] == len(BOTH)
+    assert ("underlying", "", "Y", "d_xi") not in totals.index
+    row = frame.set_index(["trade_id", "greek"]).loc[("call under heston", "vega")]
+    assert "sqrt(v0)" in row["note"]
+    assert row["vol"] == pytest.approx(math.sqrt(books.HESTON.v0))
+    assert "sqrt(v0)" not in frame.set_index(["trade_id", "greek"]).loc[("call", "vega")]["note"]
+    own = frame.set_index(["trade_id", "greek"])["unit_value"]
+    chain = 2.0 * math.sqrt(books.HESTON.v0) * own["call under heston", "d_v0"]
+    assert own["call under heston", "vega"] == pytest.approx(chain, rel=1e-9)
+
+
+def test_numbers_under_heston_are_those_of_the_formula():
+    plan = Plan(paths=2**15, seed=5)
+    run = risk_run(books.book(*books.UNDER_HESTON), books.MARKET, plan=plan)
+    assert set(run.verdicts) == {"agree", "not comparable"}
+    frame = run.frame.set_index(["trade_id", "greek"])
+    last = books.MARKET.years(dt.date(2024, 6, 21))
+    contract = European(option="call", strike=100.0, expiry=last)
+    market = books.MARKET.underlyings["X"].market
+    exact = sensitivities(contract, books.HESTON, market, estimator=Exact(), greeks=(*STANDARD, *OWN))
+    for name in (*STANDARD, *OWN):
+        row = frame.loc[("call under heston", name)]
+        assert abs(row["unit_value"] - exact[name].value) < 4.0 * row["unit_stderr"], name
+        assert row["value"] == 10.0 * row["unit_value"]
+    for name in ("price", "delta", "vega", "d_v0", "d_theta"):
+        assert 0.0 < frame.loc[("call under heston", name)]["unit_stderr"] < 0.1 * abs(exact[name].value), name
+
+
+def test_heston_trade_that_fails_is_missing_from_its_totals_alone():
+    rows = (
+        books.trade("good", model="heston"),
+        books.trade("bad", strike=-1.0, model="heston"),
+        books.trade("bad gbm", strike=-1.0),
+        books.trade("unreadable", model="sabr"),
+        books.trade("without", underlying="Y", model="heston"),
+    )
+    run = risk_run(books.book(*rows), books.MARKET, plan=PLAN)
+    missing = run.totals[run.totals["level"] == "all"].set_index("greek")["missing"]
+    assert (missing["d_v0"], missing["delta"]) == (3, 4)
+    lines = run.frame.groupby("trade_id")["greek"].count().to_dict()
+    assert lines == {"good": 11, "bad": 11, "bad gbm": 6, "unreadable": 11, "without": 11}
+    reasons = run.errors.set_index("trade_id")["reason"]
+    assert "needs its parameters from the market" in reasons["without"]
+    assert "must be one of gbm, heston" in reasons["unreadable"]
+    assert list(run.errors["field"]) == ["strike", "strike", "model", "model"]
+
+
+def test_a_greek_that_is_asked_for_has_a_row_for_every_trade():
+    rows = books.trade("g"), books.trade("h", model="heston")
+    frame = risk_report(books.book(*rows), books.MARKET, greeks=("delta", "d_xi"), plan=PLAN)
+    assert list(frame["status"].str[:11]) == ["ok", "not defined", "ok", "ok"]
+
+
 @pytest.mark.parametrize("sampling", [Antithetic(), Sobol()], ids=repr)
 def test_dependent_paths_leave_the_law_as_it_is(sampling):
     plan = Plan(paths=2**11, seed=3, sampling=sampling)
@@ -421,7 +532,10 @@ def test_sample_book_prices_without_failure_and_its_checks_agree():
     assert len(set(frame["book"])) == 3
     kinds = set(frame["kind"]) - {""}
     assert kinds == {"down-and-out", "down-and-in", "up-and-out", "up-and-in"}
-    assert {"european", "digital", "asian", "barrier"} == set(frame["contract"])
+    for model in ("", "heston"):
+        assert {"european", "digital", "asian", "barrier"} == set(frame.loc[frame["model"] == model, "contract"])
+    assert (frame["model"] == "heston").sum() >= 6
+    assert set(run.frame.loc[run.frame["greek"] == "d_rho", "model"]) == {"heston"}
     assert (frame["past_fixings"] != "").sum() >= 1
     quantities = frame["quantity"].astype(float)
     assert (quantities > 0).any()

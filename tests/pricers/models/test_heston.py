@@ -42,7 +42,7 @@ BROADIE_KAYA = Heston(v0=0.010201, kappa=6.21, theta=0.019, xi=0.61, rho=-0.7)
 DAX = Heston(v0=0.1454, kappa=5.8235, theta=0.0711, xi=1.5416, rho=-0.5716)
 FELLER_4_PERCENT = Heston(v0=0.09, kappa=0.5, theta=0.04, xi=1.0, rho=-0.5)
 UPWARD = Heston(v0=0.09, kappa=1.0, theta=0.06, xi=0.8, rho=0.4)
-SMALL_XI = Heston(v0=0.04, kappa=3.0, theta=0.04, xi=0.15, rho=-0.5)
+SMALL_XI = Heston(v0=0.04, kappa=3.0, theta=0.04, xi=0.12, rho=-0.5)
 FROM_ZERO = Heston(v0=0.0, kappa=2.0, theta=0.05, xi=0.5, rho=-0.3)
 MODELS = {
     "mild": MILD,
@@ -173,6 +173,17 @@ def test_what_was_foreseen_and_who_else_watches_changes_no_bit():
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch):
+    calls, evolve = [], QE.evolve
+    monkeypatch.setattr(QE, "evolve", lambda self, *a, **k: calls.append((k["parameters"], k["slopes"])) or evolve(self, *a, **k))
+    contract, plan = European(option="call", strike=100.0, expiry=1.0), Plan(paths=512)
+    for estimator, slopes in ((LikelihoodRatio(), False), (Pathwise(), False)):
+        calls.clear()
+        sensitivities(contract, MILD, CURVE, greeks=("price", "vega", "theta"), estimator=estimator, plan=plan, threads=1)
+        assert calls[0] == (("v0", "time"), slopes)
+        assert len(calls) == (1 if estimator == LikelihoodRatio() else 2)  # tangents need slopes, which nobody foresees
+
+
 @pytest.mark.parametrize("model", [MILD, FANG_OOSTERLEE], ids=["mild", "fang-oosterlee"])
 def test_scores_tangents_and_steps_by_their_definition(model):
     """Mean and variance of each interval's log-return from plain Python, their slopes by its central differences."""
@@ -217,7 +228,9 @@ def test_scores_tangents_and_steps_by_their_definition(model):
             got = np.broadcast_to(paths.law.tangent(name), (len(DATES), 300))[:, lane]
             assert got == pytest.approx(tangent, rel=2e-5, abs=2e-5 * np.abs(tangent).max()), name
             place = names.index(name)
-            slopes = (np.broadcast_to(x[place], (len(DATES), 300))[:, lane] for x in (laid_open.mean_slope, laid_open.stdev_slope))
+            slopes = (
+                np.broadcast_to(x[place], (len(DATES), 300))[:, lane] for x in (laid_open.mean_slope, laid_open.stdev_slope)
+            )
             for got, right in zip(slopes, (dm, ds2 / (2.0 * s)), strict=True):
                 assert got == pytest.approx(right, rel=2e-5, abs=2e-5 * np.abs(right).max() + 1e-9), name
         u = xi[0] / s[0]
@@ -348,7 +361,9 @@ def test_same_bits_for_any_threads_and_blocks_alone_and_among_others(model, monk
 
 
 @pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
-@pytest.mark.parametrize("model", [MILD, FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["mild", "hard", "euler"])
+@pytest.mark.parametrize(
+    "model", [MILD, FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["mild", "hard", "euler"]
+)
 def test_scores_have_mean_zero(model, dates):
     one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
     names = ("delta", "gamma", "dividend_rho", "vanna", *OWN)
@@ -374,17 +389,17 @@ def test_the_discounted_spot_is_a_martingale(model):
 @every_model
 def test_a_european_s_weak_error_is_small_at_a_coarse_step(model):
     """Given the variance path a European is Black-Scholes: the bias stands out of little noise."""
-    bias, stderr = weak_error(model, 16, strike=100.0, expiry=1.0, paths=2**15)
-    assert stderr < 0.02
-    assert abs(bias) < 4.0 * stderr + 0.02  # basis points of spot, over 100
+    for bias, stderr in weak_errors(model, 16, strikes=(90.0, 100.0, 120.0), expiry=1.0, paths=2**15):
+        assert stderr < 0.02
+        assert abs(bias) < 4.0 * stderr + 0.02  # two basis points of spot
 
 
-def weak_error(model, steps_per_year, *, strike, expiry, paths, rate=0.0, seed=2):
-    """Price at this step less the Fourier price, per spot of 100, and its standard error.
+def weak_errors(model, steps_per_year, *, strikes, expiry, paths, rate=0.0, seed=2):
+    """Price of a call at this step less the Fourier price, per spot of 100, and its standard error, for each strike.
 
     The conditional Black-Scholes price, less its regression on exp(Q) and I, whose means are known: 1, and that of the exact m.
     """
-    contract, market = European(option="call", strike=strike, expiry=expiry), Market(spot=100.0, rate=rate)
+    market = Market(spot=100.0, rate=rate)
     count, lanes = round(steps_per_year * expiry), 2048
     lattice, parts = schedule(count, expiry), []
     for first in range(0, paths, lanes):
@@ -400,27 +415,29 @@ def weak_error(model, steps_per_year, *, strike, expiry, paths, rate=0.0, seed=2
             slopes=False,
         )
         forward, s = 100.0 * np.exp(rate * expiry + path.drift[0]), np.sqrt((1.0 - model.rho**2) * path.integral[0])
-        d = np.log(forward / strike) / s
-        value = math.exp(-rate * expiry) * (forward * ndtr(d + 0.5 * s) - strike * ndtr(d - 0.5 * s))
-        parts.append(np.stack([value, np.exp(path.drift[0]), path.integral[0]]))
-    value, growth, area = np.hstack(parts)
+        d = [np.log(forward / strike) / s for strike in strikes]
+        values = [forward * ndtr(x + 0.5 * s) - strike * ndtr(x - 0.5 * s) for x, strike in zip(d, strikes, strict=True)]
+        parts.append(np.stack([np.exp(path.drift[0]), path.integral[0], *values]))
+    growth, area, *values = np.hstack(parts)
     decay, mean, spent = math.exp(-model.kappa * expiry / count), model.v0, 0.0
     for _ in range(count):
         after = model.theta + (mean - model.theta) * decay
         mean, spent = after, spent + 0.5 * (mean + after) * expiry / count
     controls = np.stack([growth - 1.0, area - spent])
     centred = controls - controls.mean(axis=1, keepdims=True)
-    slopes = np.linalg.lstsq(centred.T, value - value.mean(), rcond=None)[0]
-    left = value - slopes @ controls
-    return left.mean() - exact_greeks(contract, model, market)["price"], left.std() / math.sqrt(paths)
+    found = []
+    for strike, undiscounted in zip(strikes, values, strict=True):
+        value = math.exp(-rate * expiry) * undiscounted
+        left = value - np.linalg.lstsq(centred.T, value - value.mean(), rcond=None)[0] @ controls
+        truth = exact_greeks(European(option="call", strike=strike, expiry=expiry), model, market)["price"]
+        found.append((left.mean() - truth, left.std() / math.sqrt(paths)))
+    return found
 
 
 def test_finite_differences_are_noisier_across_a_hard_switch():
     contract, plan = European(option="call", strike=100.0, expiry=0.25), Plan(paths=2**15, seed=4)
     smooth, hard = (
-        sensitivities(
-            contract, replace(FELLER_4_PERCENT, scheme=s), CURVE, greeks=OWN, estimator=FiniteDifference(), plan=plan
-        )
+        sensitivities(contract, replace(FELLER_4_PERCENT, scheme=s), CURVE, greeks=OWN, estimator=FiniteDifference(), plan=plan)
         for s in (QE(), QE(switch="hard"))
     )
     assert hard["d_v0"].stderr > 1.5 * smooth["d_v0"].stderr
@@ -432,17 +449,15 @@ def test_the_full_score_of_both_drivers_agrees_with_the_conditional_one():
     full = replace(model, scheme=FullTruncationEuler(score="full"))
     contract, plan = Asian(option="call", strike=100.0, fixings=schedule(4, 1.0)), Plan(paths=2**17, seed=3, steps_per_year=12)
     names = tuple(g for g in GREEKS if g != "theta")
-    given, both = (
-        sensitivities(contract, m, CURVE, greeks=names, estimator=LikelihoodRatio(), plan=plan) for m in (model, full)
-    )
+    given, both = (sensitivities(contract, m, CURVE, greeks=names, estimator=LikelihoodRatio(), plan=plan) for m in (model, full))
     along = sensitivities(contract, model, CURVE, greeks=names, estimator=Pathwise(), plan=plan)
     for g in names:
         for one in (given, both):
             noise = math.hypot(one[g].stderr, along[g].stderr)
             assert abs(one[g].value - along[g].value) < 4.0 * noise or g == "price", g
-        assert both[g].stderr < 50.0 * along[g].stderr, g
+        assert both[g].stderr < 60.0 * along[g].stderr, g
     for refused in ("theta", "vanna"):
-        with pytest.raises(NotApplicable, match="score=\"conditional\""):
+        with pytest.raises(NotApplicable, match='score="conditional"'):
             sensitivities(contract, full, CURVE, greeks=refused, estimator=LikelihoodRatio(), plan=plan)
 
 
@@ -455,9 +470,7 @@ def test_what_has_no_density_is_not_a_number_and_the_rest_is():
     assert all(math.isfinite(found[g].value) and found[g].stderr > 0.0 for g in ("price", "delta", "gamma", "vega", *OWN))
     table = crosscheck(contract, model, CURVE, greeks=("rho",), plan=plan)
     assert table.set_index("estimator").verdict["likelihood_ratio"] == "not comparable"
-    smooth = sensitivities(
-        contract, FELLER_4_PERCENT, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan
-    )
+    smooth = sensitivities(contract, FELLER_4_PERCENT, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan)
     assert all(math.isfinite(found.value) and found.stderr > 0.0 for found in smooth.values())
 
 
@@ -574,7 +587,6 @@ def test_published_values(published_case):
 )
 def test_the_weak_error_is_below_a_basis_point_at_32_steps(name, rate, expiry):
     model = {"broadie-kaya": BROADIE_KAYA, **MODELS}[name]
-    for strike in (80.0, 100.0, 120.0):
-        bias, stderr = weak_error(model, 32, strike=strike, expiry=expiry, rate=rate, paths=2**20)
+    for bias, stderr in weak_errors(model, 32, strikes=(80.0, 100.0, 120.0), expiry=expiry, rate=rate, paths=2**20):
         assert stderr < 0.002
         assert abs(bias) < 0.01

@@ -52,7 +52,9 @@ def test_public_functions_are_typed_and_documented(name):
 
 
 def test_importing_a_package_imports_nothing_heavy():
-    script = "import sys, greeks, pricers; print([m for m in ('numba', 'numpy', 'pandas', 'scipy', 'matplotlib') if m in sys.modules])"
+    script = (
+        "import sys, greeks, pricers; print([m for m in ('numba', 'numpy', 'pandas', 'scipy', 'matplotlib') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
 

@@ -75,5 +75,3 @@ def test_nan_and_infinity_stay_in_their_row_and_atom(bad):
     kept = np.ones((3, 3, 3), dtype=bool)
     kept[1, 1, :] = kept[1, :, 1] = False
     assert (comoment[0][kept] == clean_comoment[0][kept]).all()
-
-

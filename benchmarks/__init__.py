@@ -1,0 +1,1 @@
+"""What the toolkit costs, and what the same number costs elsewhere: ``python -m benchmarks``."""

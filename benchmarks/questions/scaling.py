@@ -1,0 +1,110 @@
+"""What happens with more threads and more paths: time, and memory."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.report import Check, Report, Table
+from benchmarks.settings import Settings
+from benchmarks.timing import peak_memory, python, timed
+from benchmarks.workloads import MARKET, VOL
+from greeks import LikelihoodRatio, sensitivities
+from pricers import GBM, Asian, Plan, schedule
+
+TITLE = "What happens with more threads and more paths? (Asian call under GBM, price and likelihood-ratio delta, vega, rho)"
+GREEKS = ("price", "delta", "vega", "rho")
+_ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threads:
+    """The same run on more threads; the numbers have the same bits."""
+
+    threads: int
+    wall_s: float
+    cpu_s: float
+    speedup: float
+    same_bits: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """The same run with more paths, each in a process of its own; ``power`` as in a book's growth, 1 for linear."""
+
+    paths: int
+    cpu_s: float
+    ns_per_path: float
+    power: float
+    memory_mib: float
+    memory_of_imports_mib: float
+
+
+def run(settings: Settings) -> Report:
+    """Measure."""
+    threads, differ = _threads(settings)
+    fewest = max(2**10, round(10**6 * min(settings.scale, 1.0)))
+    paths = _paths([fewest, 10 * fewest, 100 * fewest])
+    most, least = paths[-1], paths[0]
+    checks = [
+        Check(what="results that differ between numbers of threads", found=differ, wanted=0.0),
+        Check(what="two threads against one, wall time", found=threads[1].speedup, wanted=1.85, least=True),
+        Check(
+            what=f"MiB more at {most.paths} paths than at {least.paths}", found=most.memory_mib - least.memory_mib, wanted=16.0
+        ),
+        Check(what="power of the growth of time with paths", found=most.power, wanted=1.05),
+    ]
+    notes = [
+        "a run holds the blocks in flight, the moments of each Greek and 256 batch means, whatever the paths; a path's address has "
+        "64 bits, so that 1e9 paths and more take the same memory, and time in proportion",
+    ]
+    tables = [Table(title="threads, 52 dates", rows=threads), Table(title="paths, 4 dates, one thread", rows=paths)]
+    return Report(question=TITLE, tables=tables, checks=checks, notes=notes)
+
+
+def _greeks(dates: int, paths: int, threads: int) -> list[tuple[float, float]]:
+    contract = Asian(option="call", strike=100.0, fixings=schedule(dates, 1.0))
+    plan = Plan(paths=paths, seed=7)
+    found = sensitivities(contract, GBM(vol=VOL), MARKET, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan, threads=threads)
+    return [(found[name].value, found[name].stderr) for name in GREEKS]
+
+
+def _threads(settings: Settings) -> tuple[list[Threads], int]:
+    paths = settings.paths(2**19)
+    counts = sorted({1, 2, os.cpu_count() or 1})
+    times = {count: timed(lambda: _greeks(52, paths, count), repeats=settings.repeats) for count in counts}  # noqa: B023
+    numbers = {count: _greeks(52, paths, count) for count in counts}
+    rows = [
+        Threads(
+            threads=count,
+            wall_s=time.wall,
+            cpu_s=time.cpu,
+            speedup=times[1].wall / time.wall,
+            same_bits="yes" if numbers[count] == numbers[1] else "no",
+        )
+        for count, time in times.items()
+    ]
+    return rows, sum(found != numbers[1] for found in numbers.values())
+
+
+def _paths(counts: list[int]) -> list[Paths]:
+    rows: list[Paths] = []
+    for count in counts:
+        code = f"import sys; sys.path.append({str(_ROOT)!r}); from benchmarks.questions.scaling import alone; alone({count})"
+        facts = python(code).facts
+        power = math.nan
+        if rows:
+            power = math.log(facts["cpu_s"] / rows[-1].cpu_s) / math.log(count / rows[-1].paths)
+        rows.append(Paths(paths=count, ns_per_path=1e9 * facts["cpu_s"] / count, power=power, **facts))
+    return rows
+
+
+def alone(paths: int) -> None:
+    """One run, and what it took as JSON; for a process of its own."""
+    _greeks(4, 2**14, 1)
+    before = peak_memory()
+    cpu = timed(lambda: _greeks(4, paths, 1), repeats=1, warm=False).cpu
+    print(json.dumps({"cpu_s": cpu, "memory_mib": peak_memory(), "memory_of_imports_mib": before}))

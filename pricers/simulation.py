@@ -17,7 +17,7 @@ from pricers.estimate import FOLDS, Moments
 from pricers.moments import comoments, pool
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
-from pricers.workspace import release
+from pricers.workspace import empty, release
 
 __all__ = ["Sampler", "simulate"]
 
@@ -25,9 +25,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
-_MOST_LANES, _LEAST_LANES = 2048, 256
+_MOST_LANES, _LEAST_LANES = 4096, 256
 """Lanes of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
-processor with 256 lanes and 1.4 s with 2048); models with several drivers keep more for each lane and take fewer."""
+processor with 256 lanes, 1.4 s with 2048, 1.2 s with 4096); models with several drivers keep far more for each lane and take fewer."""
 
 _MOST_VALUES = 2**21
 """Normals of a block and driver, at most: what bounds memory for very long lattices."""
@@ -186,7 +186,7 @@ def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashab
 
 def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bool) -> _Part:
     groups, rows = sampler.shape
-    out = np.empty((groups, rows, block.lanes))
+    out = empty((groups, rows, block.lanes))
     try:
         sampler.sample(block, out)
     except Exception as error:
@@ -203,7 +203,7 @@ def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bo
 
 def _lanes(samplers: Sequence[Sampler]) -> int:
     longest = max((len(sampler.lattice) for sampler in samplers), default=1)
-    most = _MOST_LANES // max((sampler.factors for sampler in samplers), default=1)
+    most = _MOST_LANES // max((sampler.factors for sampler in samplers), default=1) ** 2
     return min(max(_MOST_VALUES // longest, _LEAST_LANES), most) // ATOM * ATOM
 
 

@@ -15,11 +15,11 @@ from benchmarks.workloads import BARRIER, CASH, HESTON, MARKET, STRIKE, Workload
 try:
     import jax
     import jax.numpy as jnp
-    from jax.scipy.special import ndtr, ndtri
+    from jax.scipy.special import erfc, erfinv
 except ImportError:
     jax = None
 
-__all__ = ["SCHEMES", "gbm_scores", "heston_surrogate", "present_value", "survival"]
+__all__ = ["SCHEMES", "gbm_scores", "heston_surrogate", "normal_quantile", "present_value", "survival"]
 
 Array = Any
 PresentValue = Callable[[Array, Array], Array]
@@ -27,6 +27,18 @@ SCHEMES = ("quadratic exponential", "Euler, full truncation")
 
 _LEAST_VARIANCE = 1e-8
 """Of a log-return between dates: without some there is no density to score."""
+
+_LEAST_CHANCE = 1e-16
+
+
+def normal_cdf(x: Array) -> Array:
+    """By `erfc`, which takes a third of the time of JAX's own ``ndtr``."""
+    return 0.5 * erfc(-x / math.sqrt(2.0))
+
+
+def normal_quantile(u: Array) -> Array:
+    """By `erfinv`: the reverse-mode derivative of JAX's own ``ndtri`` takes a microsecond, ten times as long."""
+    return math.sqrt(2.0) * erfinv(2.0 * jnp.clip(u, _LEAST_CHANCE, 1.0 - 2.0**-53) - 1.0)
 
 
 def payoff(workload: Workload) -> tuple[Array, Callable[[Array, Array], Array], Callable[[Array, Array], Array]]:
@@ -114,7 +126,7 @@ def _variance_step(scheme: str, dt: float) -> Callable[[Array, Array], tuple[Arr
         quadratic = m / (1.0 + b2) * (jnp.sqrt(b2) + z) ** 2
         high = jnp.where(low, 2.0, psi)
         p = (high - 1.0) / (high + 1.0)
-        above = ndtr(-z)
+        above = normal_cdf(-z)
         alive = above < 1.0 - p
         exponential = jnp.where(alive, m / (1.0 - p) * jnp.log((1.0 - p) / jnp.where(alive, above, 0.5)), 0.0)
         after = jnp.where(low, quadratic, exponential)
@@ -192,8 +204,8 @@ def heston_surrogate(workload: Workload, scheme: str) -> Callable[[Array, Array]
     return value
 
 
-def survival(workload: Workload, scheme: str = "") -> PresentValue:
-    """A down-and-out call by one-step survival (Glasserman and Staum 2001).
+def survival(workload: Workload, scheme: str = "", *, uniforms: bool = False) -> PresentValue:
+    """A down-and-out call by one-step survival (Glasserman and Staum 2001), of normals or of ``uniforms``.
 
     Each step is drawn so that it stays above the barrier, and weighted by the chance that it does; the weight moves smoothly with the
     parameters, so that the product has a pathwise derivative.
@@ -201,23 +213,24 @@ def survival(workload: Workload, scheme: str = "") -> PresentValue:
     level, dt = math.log(BARRIER), workload.dt
     evolve = _variance_step(scheme, dt) if workload.model == "heston" else None
 
-    def value(parameters: Array, normals: Array) -> Array:
+    def value(parameters: Array, numbers: Array) -> Array:
         spot, volatility, rate = parameters
-        lanes = jnp.zeros(normals.shape[-1])
+        lanes = jnp.zeros(numbers.shape[-1])
 
-        def step(state: Array, z: Array) -> Array:
+        def step(state: Array, draw: Array) -> Array:
             v, x, weight = state
             if evolve is None:
                 moved, spread = -0.5 * volatility**2 * dt, volatility**2 * dt
             else:
-                v, moved, spread = evolve(v, z[1])
+                v, moved, spread = evolve(v, normal_quantile(draw[1]) if uniforms else draw[1])
             mean, scale = x + (rate - MARKET.dividend) * dt + moved, jnp.sqrt(jnp.maximum(spread, _LEAST_VARIANCE))
-            chance = ndtr((mean - level) / scale)
-            safe = jnp.maximum(chance, 1e-300)
-            x = mean - scale * ndtri(jnp.clip(safe * ndtr(-z[0]), 1e-300, 1.0 - 2.0**-53))
+            chance = normal_cdf((mean - level) / scale)
+            share = draw[0] if uniforms else normal_cdf(-draw[0])
+            x = mean - scale * normal_quantile(jnp.maximum(chance, _LEAST_CHANCE) * share)
             return (v, x, weight * chance), None
 
-        (_, x, weight), _ = jax.lax.scan(step, (lanes + volatility, lanes + jnp.log(spot), lanes + 1.0), normals[:, 0])
+        start = (lanes + volatility, lanes + jnp.log(spot), lanes + 1.0)
+        (_, x, weight), _ = jax.lax.scan(step, start, numbers[:, 0])
         return jnp.exp(-rate * workload.expiry) * weight * jnp.maximum(jnp.exp(x) - STRIKE, 0.0)
 
     return value

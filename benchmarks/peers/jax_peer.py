@@ -16,6 +16,7 @@ from scipy.stats import qmc
 
 from benchmarks.merit import Measured
 from benchmarks.peers import jax_paths
+from benchmarks.peers.jax_paths import normal_quantile
 from benchmarks.settings import Settings
 from benchmarks.timing import timed
 from benchmarks.workloads import Workload
@@ -23,7 +24,6 @@ from benchmarks.workloads import Workload
 try:
     import jax
     import jax.numpy as jnp
-    from jax.scipy.special import ndtri
 except ImportError:
     jax = None
 else:
@@ -114,22 +114,25 @@ def _seconds(name: str) -> float:
 
 
 def _lanes(workload: Workload, paths: int) -> int:
-    """Paths in a chunk: about 2 MiB of normals, measured best."""
-    wanted = 2**18 // (workload.steps * workload.factors)
-    return min(2 ** min(max(round(math.log2(max(wanted, 1))), 9), 14), paths // 2)
+    """Paths in a chunk: half a MiB of normals, measured best."""
+    wanted = 2**int(__import__("os").environ.get("LB","16")) // (workload.steps * workload.factors)
+    return min(2 ** min(max(round(math.log2(max(wanted, 1))), 7), 14), paths // 2)
 
 
 def _shaped(workload: Workload, normals: Array) -> Array:
     return normals.reshape(workload.dates, workload.substeps, workload.factors, -1)
 
 
-def pseudo(workload: Workload, estimator: Estimator, *, paths: int, settings: Settings, label: str) -> Measured:
-    """Greeks from pseudo-random normals."""
+def pseudo(
+    workload: Workload, estimator: Estimator, *, paths: int, settings: Settings, label: str, uniforms: bool = False
+) -> Measured:
+    """Greeks from pseudo-random normals, or from ``uniforms`` where that is what the estimator takes."""
     lanes = _lanes(workload, paths)
     numbers = workload.steps * workload.factors
+    draw = jax.random.uniform if uniforms else jax.random.normal
 
     def chunk(key: Array) -> Array:
-        return estimator(_shaped(workload, jax.random.normal(key, (numbers, lanes))))
+        return estimator(_shaped(workload, draw(key, (numbers, lanes), dtype=jnp.float64)))
 
     run = jax.jit(lambda key: jax.lax.map(chunk, jax.random.split(key, paths // lanes)))
     key = jax.random.key(settings.seed, impl=generator())
@@ -144,19 +147,28 @@ def pseudo(workload: Workload, estimator: Estimator, *, paths: int, settings: Se
 
 
 def quasi(
-    workload: Workload, estimator: Estimator, *, paths: int, settings: Settings, label: str, bridge: bool = True
+    workload: Workload,
+    estimator: Estimator,
+    *,
+    paths: int,
+    settings: Settings,
+    label: str,
+    bridge: bool = True,
+    uniforms: bool = False,
 ) -> Measured:
-    """Greeks from scrambled Sobol points, in Brownian-bridge order (where ``bridge``); drawing the points is counted.
+    """Greeks from scrambled Sobol points; drawing the points is counted.
 
-    The error is that of one set of points, from independent scrambles.
+    They become normals in Brownian-bridge order (where ``bridge``) or in time order, or stay ``uniforms`` in time order where that is
+    what the estimator takes. The error is that of one set of points, from independent scrambles.
     """
     lanes, numbers, scrambles = _lanes(workload, paths), workload.steps * workload.factors, settings.count(32, least=4)
     turn = jnp.asarray(_bridge(workload.steps)) if bridge else None
 
     def chunk(points: Array) -> Array:
-        normals = ndtri(points).reshape(workload.steps, -1)
-        normals = normals if turn is None else turn @ normals
-        return estimator(_shaped(workload, normals))
+        drawn = points if uniforms else normal_quantile(points)
+        if turn is not None:
+            drawn = turn @ drawn.reshape(workload.steps, -1)
+        return estimator(_shaped(workload, drawn))
 
     run = jax.jit(lambda points: jax.lax.map(chunk, points).mean(axis=0))
     found: list[Array] = []

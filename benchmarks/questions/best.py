@@ -98,13 +98,25 @@ def _jax(workload: Workload, settings: Settings) -> Iterator[Measured]:
         return
     scheme = SCHEMES[0] if workload.model == "heston" else ""
     barrier = workload.payoff == "barrier"
-    value = survival(workload, scheme) if barrier else present_value(workload, scheme)
-    estimator, name = jax_peer.pathwise(workload, value), "one-step survival, grad" if barrier else "grad"
+    name = "one-step survival, grad" if barrier else "grad"
     paths, points = settings.paths(workload.paths), settings.paths(2**14 if workload.steps <= 52 else 2**13)
-    yield jax_peer.pseudo(workload, estimator, paths=paths, settings=settings, label=f"{name}, pseudo-random")
+
+    def estimator(uniforms: bool) -> jax_peer.Estimator:
+        value = survival(workload, scheme, uniforms=uniforms) if barrier else present_value(workload, scheme)
+        return jax_peer.pathwise(workload, value)
+
+    label = f"{name}, pseudo-random"
+    yield jax_peer.pseudo(workload, estimator(barrier), paths=paths, settings=settings, label=label, uniforms=barrier)
     for order, bridge in (("bridge", True), ("time order", False)):
-        label = f"{name}, scrambled Sobol, {order}"
-        yield jax_peer.quasi(workload, estimator, paths=points, settings=settings, label=label, bridge=bridge)
+        yield jax_peer.quasi(
+            workload,
+            estimator(barrier and not bridge),
+            paths=points,
+            settings=settings,
+            label=f"{name}, scrambled Sobol, {order}",
+            bridge=bridge,
+            uniforms=barrier and not bridge,
+        )
 
 
 def _quantlib(workload: Workload, settings: Settings) -> Iterator[Measured]:

@@ -9,6 +9,7 @@ import cases
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import stdtrit
 
 import greeks
 import pricers
@@ -106,14 +107,14 @@ def test_second_order_scores_agree_with_the_exact_value():
             assert found[g].stderr < scale
 
 
-def _coverage(estimator, contract, truth, seeds, paths, **settings):
+def _coverage(estimator, contract, truth, seeds, paths, quantile=1.959964, **settings):
     inside = dict.fromkeys(STANDARD, 0)
     for seed in range(seeds):
         found = sensitivities(
             contract, cases.VOL, cases.FLAT, estimator=estimator, plan=Plan(paths=paths, seed=seed, **settings), threads=1
         )
         for g in STANDARD:
-            inside[g] += abs(found[g].value - truth[g].value) < 1.959964 * found[g].stderr
+            inside[g] += abs(found[g].value - truth[g].value) < quantile * found[g].stderr
     return {g: hits / seeds for g, hits in inside.items()}
 
 
@@ -338,7 +339,11 @@ def test_other_samplings_are_unbiased_and_better(name, sampling, gain):
 def test_intervals_cover_the_truth_with_other_samplings(name, estimator, sampling):
     contract = cases.EXACT[name]
     truth = sensitivities(contract, cases.VOL, cases.FLAT, estimator=Exact())
-    coverage = _coverage(estimator, contract, truth, seeds=500, paths=2**15, sampling=sampling)
+    if not (estimator.unbiased or sampling.independent):
+        pytest.skip("a finite difference's bias is not small beside an error that Sobol points took away; its docstring says so")
+    quantile = 1.959964 if sampling.independent else float(stdtrit(sampling.scrambles - 1, 0.975))  # one number for each scramble
+    paths = 2**15 if sampling.independent else 2**17  # fewer points leave the scrambles' means skewed
+    coverage = _coverage(estimator, contract, truth, seeds=500, paths=paths, quantile=quantile, sampling=sampling)
     assert all(0.92 <= share <= 0.98 for share in coverage.values()), coverage
 
 

@@ -105,8 +105,16 @@ def _jax(workload: Workload, settings: Settings) -> Iterator[Measured]:
         value = survival(workload, scheme, uniforms=uniforms) if barrier else present_value(workload, scheme)
         return jax_peer.pathwise(workload, value)
 
-    label = f"{name}, pseudo-random"
-    yield jax_peer.pseudo(workload, estimator(barrier), paths=paths, settings=settings, label=label, uniforms=barrier)
+    chunk = jax_peer.CHUNK // 4 if barrier else jax_peer.CHUNK
+    yield jax_peer.pseudo(
+        workload,
+        estimator(barrier),
+        paths=paths,
+        settings=settings,
+        label=f"{name}, pseudo-random",
+        uniforms=barrier,
+        chunk_numbers=chunk,
+    )
     for order, bridge in (("bridge", True), ("time order", False)):
         yield jax_peer.quasi(
             workload,
@@ -116,6 +124,7 @@ def _jax(workload: Workload, settings: Settings) -> Iterator[Measured]:
             label=f"{name}, scrambled Sobol, {order}",
             bridge=bridge,
             uniforms=barrier and not bridge,
+            chunk_numbers=chunk,
         )
 
 

@@ -16,6 +16,7 @@ from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, controlled
+from pricers.foreseen import Look
 from pricers.plan import Plan
 from pricers.simulation import Sampler, simulate
 
@@ -127,11 +128,15 @@ class _GreekSampler(Sampler):
             self.rows[name] = width
             width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
-        self.scenes = len({id(scene) for recipe in self.recipes.values() for scene in recipe.scenes})
-        scene = job.scene
-        parameters = {greek.name: greek.parameters for greek in job.greeks}
-        asked = {p for (name, _), recipe in self.recipes.items() if scene in recipe.scenes for p in parameters[name]}
-        self.foreseen = frozenset((scene.model, scene.stretch, parameter) for parameter in asked)
+        self.places = [
+            (self.greeks.index(greek), self.rows[estimator], recipe) for (greek, estimator), recipe in self.recipes.items()
+        ]
+        self.gaps = len(job.greeks) * width > sum(1 + recipe.controls for recipe in self.recipes.values())
+        self.looks = tuple(
+            Look(model=s.model, market=s.market, stretch=s.stretch, observed=self.observed, needs=recipe.needs)
+            for recipe in self.recipes.values()
+            for s in recipe.scenes
+        )
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:
         try:
@@ -143,12 +148,11 @@ class _GreekSampler(Sampler):
             self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
 
     def sample(self, block: Block, out: FloatArray) -> None:
-        out[...] = 0.0
-        for (greek, estimator), recipe in self.recipes.items():
+        if self.gaps:
+            out[...] = 0.0
+        for group, row, recipe in self.places:
             paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
-            group, row = self.greeks.index(greek), self.rows[estimator]
-            for offset, numbers in enumerate(recipe.samples(paths)):
-                out[group, row + offset] = numbers
+            recipe.samples(paths, out[group, row : row + 1 + recipe.controls])
 
 
 def answer(

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.foreseen import Foreseen
 from pricers.kernel import kernel
 from pricers.philox import stream_key
 from pricers.sampling.pseudo_random import PseudoRandom
@@ -87,13 +88,10 @@ class Block:
         Where normals come from.
     factors : int
         Drivers of the models on this lattice.
-    fleeting : bool
-        Whether normals are wanted once, by one scene: then a model may draw them as it goes and keep none.
     watched : ndarray, optional
         The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
-    foreseen : frozenset
-        (model, stretch, parameter) of the derivatives that will be asked for, as far as known: so that they can be made along with the
-        paths. None of these three changes a number.
+    foreseen : Foreseen
+        What will be asked for, as far as known: so that it can be made in one pass. Neither of these two changes a number.
     """
 
     __slots__ = (
@@ -102,7 +100,6 @@ class Block:
         "_whole",
         "factors",
         "first",
-        "fleeting",
         "foreseen",
         "key",
         "lanes",
@@ -122,16 +119,14 @@ class Block:
         paths: int = 0,
         sampling: Sampling = PseudoRandom(),  # noqa: B008
         factors: int = 1,
-        fleeting: bool = False,
         watched: IntArray | None = None,
-        foreseen: frozenset[Hashable] = frozenset(),
+        foreseen: Foreseen | None = None,
     ):
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
-        self.fleeting = fleeting and isinstance(sampling, PseudoRandom)
         self._whole, self.sampling, self.factors = paths, sampling, factors
         self.watched = watched if watched is not None else np.arange(len(lattice))
-        self.foreseen = foreseen
+        self.foreseen = foreseen if foreseen is not None else Foreseen()
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
 

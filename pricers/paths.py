@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,10 @@ from pricers.errors import NotApplicable
 from pricers.kernel import kernel
 from pricers.special import exp, log
 
-__all__ = ["Law", "Paths", "Steps"]
+__all__ = ["Law", "Paths", "Steps", "exponentials"]
 
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 
 @kernel
@@ -69,6 +70,13 @@ def _exp(x, out):
         out[lane] = exp(x[lane])
 
 
+def exponentials(x: FloatArray) -> FloatArray:
+    """e^x, [lane]."""
+    out = np.empty_like(x)
+    _exp(x, out)
+    return out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
     r"""The log-returns between a contract's dates, Gaussian given the rest of the path: :math:`M_k + s_k\,\xi_k`.
@@ -114,6 +122,14 @@ class Law(ABC):
     def tangent(self, parameter: str) -> FloatArray:
         r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, lane] or [time, 1]."""
 
+    def summary(self, name: str) -> FloatArray | None:
+        """A summary of `Paths`, [lane], where the law knows it without the spots."""
+        return None
+
+    def slope(self, name: str, parameter: str) -> FloatArray | float | None:
+        """The derivative of a summary along each path, [lane] or one for all, where the law knows it without the tangents."""
+        return None
+
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """The log-returns, with their derivatives by ``parameters``; not every law can say."""
         raise NotApplicable(f"{type(self).__name__} does not lay open its steps; use LikelihoodRatio() or FiniteDifference()")
@@ -122,67 +138,98 @@ class Law(ABC):
 class Paths:
     """A block of paths at one contract's dates.
 
+    Spots are made when they are asked for: a model may know what contracts look at without them.
+
     Attributes
     ----------
     times : ndarray [time]
         Years.
-    spot : ndarray [time, lane]
-        Prices of the underlying.
+    lanes : int
+        Paths.
     log_discount : float
         Of the last date, at which contracts pay.
     law : Law
         How the spots move with each parameter.
     """
 
-    __slots__ = ("_known", "law", "log_discount", "spot", "times")
+    __slots__ = ("_known", "_spot", "lanes", "law", "log_discount", "times")
 
-    def __init__(self, *, times: FloatArray, spot: FloatArray, log_discount: float, law: Law):
-        self.times, self.spot, self.log_discount, self.law = times, spot, log_discount, law
-        self._known: dict[Hashable, FloatArray] = {}
+    def __init__(self, *, times: FloatArray, lanes: int, spot: Callable[[], FloatArray], log_discount: float, law: Law):
+        self.times, self.lanes, self.log_discount, self.law = times, lanes, log_discount, law
+        self._spot = spot
+        self._known: dict[Hashable, Any] = {}
+
+    @property
+    def spot(self) -> FloatArray:
+        """Prices of the underlying, [time, lane]."""
+        return self.once("spot", self._spot)
 
     @property
     def last(self) -> FloatArray:
         """Spot at the last date, [lane]."""
-        found: FloatArray = self.spot[-1]
-        return found
+        return self._summary("last", lambda: self.spot[-1])
+
+    @property
+    def log_last(self) -> FloatArray:
+        """Its logarithm, [lane]."""
+        return self._summary("log_last", lambda: np.log(self.last))
 
     @property
     def mean(self) -> FloatArray:
         """Arithmetic mean over the dates, [lane]."""
-        return self._summary(_mean)
+        return self._summary("mean", lambda: self._reduced(_mean))
 
     @property
     def geometric_mean(self) -> FloatArray:
         """Geometric mean over the dates, [lane]."""
-        logs = self._summary(_log_mean)
-        out = np.empty_like(logs)
-        _exp(logs, out)
-        return out
+        return self.once("geometric_mean", lambda: exponentials(self.log_mean))
 
     @property
     def log_mean(self) -> FloatArray:
         """Mean over the dates of the logarithm, [lane]."""
-        return self._summary(_log_mean)
+        return self._summary("log_mean", lambda: self._reduced(_log_mean))
 
     @property
     def minimum(self) -> FloatArray:
         """Least spot over the dates, [lane]."""
-        return self._summary(_minimum)
+        return self._summary("minimum", lambda: self._reduced(_minimum))
 
     @property
     def maximum(self) -> FloatArray:
         """Greatest spot over the dates, [lane]."""
-        return self._summary(_maximum)
+        return self._summary("maximum", lambda: self._reduced(_maximum))
+
+    def slope(self, summary: str, parameter: str) -> FloatArray | float:
+        """Derivative of ``mean``, ``log_mean`` or ``log_last`` by a parameter along each path, [lane] or one number for all."""
+        return self.once((summary, parameter), lambda: self._slope(summary, parameter))
+
+    def _slope(self, summary: str, parameter: str) -> FloatArray | float:
+        known = self.law.slope(summary, parameter)
+        if known is not None:
+            return known
+        tangent = self.law.tangent(parameter)
+        found: FloatArray
+        match summary:
+            case "mean":
+                found = (self.spot * tangent).mean(axis=0)
+            case "log_mean":
+                found = tangent.mean(axis=0)
+            case "log_last":
+                found = tangent[-1]
+            case _:
+                raise ValueError(f"no derivative of {summary} is known")
+        return found
 
     def score(self, *parameters: str) -> FloatArray:
         """`Law.score`, computed once."""
         return self.once(parameters, lambda: self.law.score(parameters))
 
-    def once(self, key: Hashable, make: Callable[[], FloatArray]) -> FloatArray:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, made once for these paths: for what several Greeks or contracts need."""
         if key not in self._known:
             self._known[key] = make()
-        return self._known[key]
+        found: T = self._known[key]
+        return found
 
     def log_discount_slope(self, parameter: str) -> float:
         """Derivative of the log discount factor by a parameter of market or time."""
@@ -192,10 +239,14 @@ class Paths:
             return self.log_discount / float(self.times[-1])
         return 0.0
 
-    def _summary(self, reduce: Any) -> FloatArray:
-        return self.once(reduce, lambda: self._reduced(reduce))
+    def _summary(self, name: str, make: Callable[[], FloatArray]) -> FloatArray:
+        def known() -> FloatArray:
+            found = self.law.summary(name)
+            return make() if found is None else found
+
+        return self.once(name, known)
 
     def _reduced(self, reduce: Any) -> FloatArray:
-        out = np.empty(self.spot.shape[1])
+        out = np.empty(self.lanes)
         reduce(self.spot, out)
         return out

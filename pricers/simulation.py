@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import FOLDS, Moments
+from pricers.foreseen import Foreseen, Look
 from pricers.moments import comoments, pool
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
@@ -25,7 +26,7 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
-_MOST_LANES, _LEAST_LANES = 4096, 256
+_MOST_LANES, _LEAST_LANES = 16384, 256
 """Lanes of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
 processor with 256 lanes, 1.4 s with 2048, 1.2 s with 4096); models with several drivers keep far more for each lane and take fewer."""
 
@@ -46,21 +47,18 @@ class Sampler(ABC):
         (groups, rows): joint moments are kept between the rows of a group.
     observed : Observation, optional
         The dates it looks at; without it, all of the lattice.
-    foreseen : frozenset
-        See `pricers.draws.Block`.
+    looks : tuple of Look
+        What it will ask of models, as far as known ahead.
     factors : int
         Drivers of the model.
-    scenes : int
-        How many scenes it simulates on the same normals.
     """
 
     stream: str
     lattice: tuple[float, ...]
     shape: tuple[int, int]
     observed: Observation | None = None
-    foreseen: frozenset[Hashable] = frozenset()
+    looks: tuple[Look, ...] = ()
     factors: int = 1
-    scenes: int = 1
 
     @abstractmethod
     def sample(self, block: Block, out: FloatArray) -> None:
@@ -155,7 +153,6 @@ def simulate(
                 paths=plan.paths,
                 sampling=plan.sampling,
                 factors=factors,
-                fleeting=len(positions) == 1 and samplers[positions[0]].scenes == 1,
                 watched=watched,
                 foreseen=foreseen,
             )
@@ -176,12 +173,12 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashable]]:
-    """The nodes that samplers of one lattice look at (None: all), and the derivatives they will ask for."""
+def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, Foreseen]:
+    """The nodes that samplers of one lattice look at (None: all), and what they will ask for."""
     looks = [sampler.observed for sampler in family]
     seen = [look.index for look in looks if look is not None]
     watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
-    return watched, frozenset().union(*(sampler.foreseen for sampler in family))
+    return watched, Foreseen(look for sampler in family for look in sampler.looks)
 
 
 def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bool) -> _Part:

@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from pricers.kernel import device
 
-__all__ = ["exp", "fma", "log", "ndtr", "ndtri", "sincos_turn"]
+__all__ = ["exp", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn"]
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -112,6 +112,21 @@ def exp(x: float) -> float:
     x = 710.0 if x > 710.0 else x
     x = -746.0 if x < -746.0 else x
     return _exp(x, -0.0, 1.0)
+
+
+@device
+def exp_normal(x: float) -> float:
+    """e**x to 1.1 ulp as far as it is a normal number: from -708.39 to 709.43, and held at what it is there beyond.
+
+    A quarter cheaper than `exp`, for what nothing sensible takes so far.
+    """
+    x = 709.43 if x > 709.43 else x
+    x = -708.39 if x < -708.39 else x
+    rounded = fma(x, _LOG2_E, _ROUND)
+    k = rounded - _ROUND
+    r = fma(k, -_LN2_LOW, fma(k, -_LN2_HIGH, x))
+    scale = from_bits((bits(rounded) << _52) + _ONE)
+    return fma(fma(r * r, horner(r, _EXP), r), scale, scale)
 
 
 @device

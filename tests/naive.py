@@ -22,14 +22,17 @@ def philox(counter, key, width=32, rounds=10):
 
 
 def words(path, step, key, stream):
-    """The four 32-bit words of an address; they serve the even step and the odd one after it."""
-    return philox((path % 2**32, path // 2**32, step // 2, stream), key)
+    """The four 32-bit words of an address; they serve four steps."""
+    return philox((path % 2**32, path // 2**32, step // 4, stream), key)
 
 
 def uniform(path, step, key, stream):
+    """Of an even step with 40 bits, of an odd one with the 24 that are left of the same two words."""
     four = words(path, step, key, stream)
-    high, low = four[2:] if step % 2 else four[:2]
-    return ((high * 2**32 + low) // 2**12 + 0.5) / 2**52
+    high, low = four[2:] if step % 4 >= 2 else four[:2]
+    if step % 2:
+        return (low % 2**24 + 0.5) / 2**24
+    return (high * 2**8 + low // 2**24 + 0.5) / 2**40
 
 
 def normal(path, step, key, stream):

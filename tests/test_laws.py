@@ -359,7 +359,7 @@ def test_same_bits_for_other_samplings(sampling, monkeypatch):
 
 def test_error_falls_with_the_square_root_of_paths():
     contract = cases.EXACT["down-and-out call"]
-    few, many = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=n, seed=2)) for n in (2**14, 2**18))
+    few, many = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=n, seed=2)) for n in (2**16, 2**20))
     for g in STANDARD:
         assert few[g].stderr / many[g].stderr == pytest.approx(4.0, rel=0.15)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import numpy.typing as npt
@@ -54,12 +56,15 @@ class Combined(PathEstimator):
         recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]
         ends = np.cumsum([len(recipe.scenes) for recipe in recipes])
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
-            groups = (recipe.samples(paths[end - len(recipe.scenes) : end]) for recipe, end in zip(recipes, ends, strict=True))
-            (first, *controls), *others = groups
-            for other, *more in others:
-                controls += [first - other, *more]
-            return (first, *controls)
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
+            row = 0
+            for recipe, end in zip(recipes, ends, strict=True):
+                recipe.samples(paths[end - len(recipe.scenes) : end], out[row : row + 1 + recipe.controls])
+                if row:
+                    np.subtract(out[0], out[row], out=out[row])
+                row += 1 + recipe.controls
 
         controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
-        return Recipe(scenes=tuple(scene for recipe in recipes for scene in recipe.scenes), samples=samples, controls=controls)
+        scenes = tuple(scene for recipe in recipes for scene in recipe.scenes)
+        needs = reduce(or_, (recipe.needs for recipe in recipes))
+        return Recipe(scenes=scenes, needs=needs, samples=samples, controls=controls)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,7 @@ from pricers.errors import InvalidInput, NotApplicable
 from pricers.exact import exact_greeks
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.workspace import empty
 
 __all__ = ["Controlled"]
 
@@ -71,11 +74,19 @@ class Controlled(PathEstimator):
                 f"no control is known for {greek.name} of {contract.family}; use {type(self.estimator).__name__}()"
             )
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
-            controls = (recipe.samples(paths)[0] - worth for recipe, worth in known)
-            return (*inner.samples(paths), *controls)
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
+            inner.samples(paths, out[: 1 + inner.controls])
+            for row, (recipe, worth) in enumerate(known, start=1 + inner.controls):
+                if recipe.controls:
+                    scratch = empty((1 + recipe.controls, out.shape[1]))
+                    recipe.samples(paths, scratch)
+                    np.subtract(scratch[0], worth, out=out[row])
+                else:
+                    recipe.samples(paths, out[row : row + 1])
+                    out[row] -= worth
 
-        return Recipe(scenes=inner.scenes, samples=samples, controls=inner.controls + len(known), note=inner.note)
+        needs = reduce(or_, (recipe.needs for recipe, _ in known), inner.needs)
+        return Recipe(scenes=inner.scenes, needs=needs, samples=samples, controls=inner.controls + len(known), note=inner.note)
 
     def _claims(self, contract: Contract) -> tuple[Contract, ...]:
         claims = self.claims if self.claims is not None else contract.relatives

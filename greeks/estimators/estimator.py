@@ -14,6 +14,7 @@ import numpy.typing as npt
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
+from pricers.foreseen import Needs
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Paths
@@ -60,8 +61,11 @@ class Recipe:
     ----------
     scenes : tuple of Scene
         What to simulate, on the same normals.
+    needs : Needs
+        What of the paths of each of them: a hint for models.
     samples : callable
-        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then the control rows.
+        From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
+        control rows.
     controls : int
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
@@ -71,7 +75,8 @@ class Recipe:
     """
 
     scenes: tuple[Scene, ...]
-    samples: Callable[[tuple[Paths, ...]], tuple[FloatArray, ...]]
+    needs: Needs
+    samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""
     truncation: float = 0.0

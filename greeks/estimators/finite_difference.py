@@ -13,6 +13,7 @@ from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_va
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, finite
+from pricers.foreseen import Needs
 from pricers.paths import Paths
 from pricers.plan import Plan
 
@@ -56,14 +57,14 @@ class FiniteDifference(PathEstimator):
         units = [steps[p] * (last if p == "time" else 1.0) for p in greek.parameters]
         weights = [greek.sign * weight / math.prod(units) for weight in stencil]
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
-            total = weights[0] * present_value(contract, paths[0])
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
+            np.multiply(weights[0], present_value(contract, paths[0]), out=out[0])
             for weight, path in zip(weights[1:], paths[1:], strict=True):
-                total += weight * present_value(contract, path)
-            return (total,)
+                out[0] += weight * present_value(contract, path)
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
-        return Recipe(scenes=scenes, samples=samples, note=f"bump {bumps}" if bumps else "", truncation=share**2)
+        needs = Needs(summaries=contract.summaries)
+        return Recipe(scenes=scenes, needs=needs, samples=samples, note=f"bump {bumps}" if bumps else "", truncation=share**2)
 
     def _share(self, order: int, contract: Contract, plan: Plan) -> float:
         if self.bump is not None or order == 0:

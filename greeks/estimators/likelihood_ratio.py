@@ -12,12 +12,21 @@ from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_va
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
+from pricers.foreseen import Needs
+from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.plan import Plan
 
 __all__ = ["LikelihoodRatio"]
 
 FloatArray = npt.NDArray[np.float64]
+
+
+@kernel
+def _weigh(value, score, slope, sign, out):
+    """Present value times score, the discount factor's slope added."""
+    for lane in range(out.shape[0]):
+        out[lane] = sign * value[lane] * (score[lane] + slope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +48,14 @@ class LikelihoodRatio(PathEstimator):
             raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")
         scene.model.require_score(greek.parameters)
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             value = present_value(contract, path)
             if not greek.parameters:
-                return (value,)
-            score = path.score(*greek.parameters)
-            slope = path.log_discount_slope(greek.parameters[0])
-            return greek.sign * value * (score + slope), score
+                out[0] = value
+                return
+            out[1] = path.score(*greek.parameters)
+            _weigh(value, out[1], path.log_discount_slope(greek.parameters[0]), greek.sign, out[0])
 
-        return Recipe(scenes=(scene,), samples=samples, controls=1 if greek.parameters else 0)
+        needs = Needs(summaries=contract.summaries, scores=frozenset(greek.parameters))
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=1 if greek.parameters else 0)

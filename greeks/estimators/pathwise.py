@@ -13,6 +13,7 @@ from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_va
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
+from pricers.foreseen import Needs
 from pricers.paths import Paths
 from pricers.plan import Plan
 
@@ -52,18 +53,22 @@ class Pathwise(PathEstimator):
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             if not greek.parameters:
-                return (present_value(contract, path),)
+                out[0] = present_value(contract, path)
+                return
             first, *second = greek.parameters
-            slope = math.exp(path.log_discount) * contract.derivative(path, path.law.tangent(first))
+            np.multiply(contract.derivative(path, first), greek.sign * math.exp(path.log_discount), out=out[0])
             if second:
-                explicit = 1.0 / scene.market.spot if second[0] == "spot" else 0.0
-                return (greek.sign * slope * (path.score(second[0]) - explicit),)
+                out[0] *= path.score(second[0]) - (1.0 / scene.market.spot if second[0] == "spot" else 0.0)
+                return
             by_discount = path.log_discount_slope(first)
             if by_discount:
-                slope = slope + by_discount * present_value(contract, path)
-            return (greek.sign * slope,)
+                out[0] += greek.sign * by_discount * present_value(contract, path)
 
-        return Recipe(scenes=(scene,), samples=samples)
+        slopes = frozenset(
+            (summary.replace("last", "log_last"), p) for summary in contract.summaries for p in greek.parameters[:1]
+        )
+        needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))
+        return Recipe(scenes=(scene,), needs=needs, samples=samples)

@@ -15,6 +15,7 @@ from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
+from pricers.foreseen import Needs
 from pricers.kernel import device, kernel
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
@@ -162,20 +163,20 @@ class OneStepSurvival(PathEstimator):
             scene.model.require_score((parameter,))
         moved = ("spot", "rate", "vol", "time", *scene.model.parameters)  # all at once: the paths are most of the work
 
-        def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             value, bend, *slopes = path.once(("survival", id(contract)), lambda: _sampled(contract, path, moved))
             match greek.parameters:
                 case ():
-                    return (value,)
+                    out[0] = value
                 case ("spot", "spot"):
-                    return (bend,)
+                    out[0] = bend
                 case ("dividend",):  # moves the growth as the rate does, the other way
-                    return (-slopes[moved.index("rate")],)
-            (parameter,) = greek.parameters
-            return (greek.sign * (slopes[moved.index(parameter)] + path.log_discount_slope(parameter) * value),)
+                    out[0] = -slopes[moved.index("rate")]
+                case (parameter,):
+                    out[0] = greek.sign * (slopes[moved.index(parameter)] + path.log_discount_slope(parameter) * value)
 
-        return Recipe(scenes=(scene,), samples=samples)
+        return Recipe(scenes=(scene,), needs=Needs(steps=frozenset(moved)), samples=samples)
 
 
 def _sampled(contract: Barrier, path: Paths, parameters: tuple[str, ...]) -> FloatArray:

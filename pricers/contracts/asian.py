@@ -89,15 +89,19 @@ class Asian(Contract):
             return paths.geometric_mean
         return np.exp(share * paths.log_mean + (1.0 - share) * float(np.mean(np.log(past))))
 
+    @property
+    def summaries(self) -> frozenset[str]:
+        """The mean."""
+        return frozenset({"mean" if self.average == "arithmetic" else "log_mean"})
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         return exercise(self.option, self.value(paths), self.strike)
 
-    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
-        average = self.value(paths)
-        arithmetic = self.average == "arithmetic"
-        moved = (paths.spot * tangent).mean(axis=0) if arithmetic else average * tangent.mean(axis=0)
+        average, arithmetic = self.value(paths), self.average == "arithmetic"
+        moved = paths.slope("mean", parameter) if arithmetic else average * paths.slope("log_mean", parameter)
         exercised = average > self.strike if self.option == "call" else average < self.strike
         sign = 1.0 if self.option == "call" else -1.0
-        return sign * self.future_share * exercised * moved
+        return np.where(exercised, sign * self.future_share * moved, 0.0)

@@ -90,10 +90,15 @@ class Barrier(Contract):
         """At the barrier, unless it was touched already."""
         return not self.touched
 
+    @property
+    def summaries(self) -> frozenset[str]:
+        """The last spot, and the least or greatest."""
+        return frozenset({"last"} if self.touched else {"last", "minimum" if self.down else "maximum"})
+
     def alive(self, paths: Paths) -> npt.NDArray[np.bool_]:
         """Whether the option pays, rather than the rebate, [lane]."""
         if self.touched:
-            return np.full(paths.spot.shape[1], not self.out)
+            return np.full(paths.lanes, not self.out)
         hit = paths.minimum <= self.barrier if self.down else paths.maximum >= self.barrier
         return hit != self.out
 
@@ -102,9 +107,9 @@ class Barrier(Contract):
         alive = self.alive(paths)
         return np.where(alive, exercise(self.option, paths.last, self.strike), self.rebate)
 
-    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`; a barrier that was touched already leaves a European, or the rebate."""
         if self.jumps:
-            return Contract.derivative(self, paths, tangent)
+            return Contract.derivative(self, paths, parameter)
         last, sign = paths.last, 1.0 if self.option == "call" else -1.0
-        return (not self.out) * sign * (sign * (last - self.strike) > 0.0) * last * tangent[-1]
+        return (not self.out) * sign * (sign * (last - self.strike) > 0.0) * last * paths.slope("log_last", parameter)

@@ -53,12 +53,17 @@ class Contract(ABC):
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()
 
+    @property
+    def summaries(self) -> frozenset[str]:
+        """What of the paths the payoff is made of, by the names of `pricers.paths.Paths`: for it to be made ahead."""
+        return frozenset({"spot"})
+
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:
         """What is paid at the last date, undiscounted, [lane]."""
 
-    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
-        r"""Derivative of the payoff, [lane], as each :math:`\ln S_k` moves at ``tangent[k]`` ([time, lane] or [time, 1]).
+    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
+        r"""Derivative of the payoff, [lane], by a parameter along each path: see `pricers.paths.Paths.slope`.
 
         Raises
         ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -59,7 +60,13 @@ class Digital(Contract):
         """Yes, at the strike."""
         return True
 
+    @property
+    def summaries(self) -> frozenset[str]:
+        """The last spot."""
+        return frozenset({"last"})
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        paid = paths.last > self.strike if self.option == "call" else paths.last < self.strike
+        level = math.log(self.strike)
+        paid = paths.log_last > level if self.option == "call" else paths.log_last < level
         return np.where(paid, self.cash, 0.0)

@@ -50,13 +50,17 @@ class European(Contract):
         """No."""
         return False
 
+    @property
+    def summaries(self) -> frozenset[str]:
+        """The last spot."""
+        return frozenset({"last"})
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         return exercise(self.option, paths.last, self.strike)
 
-    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
         last = paths.last
-        if self.option == "call":
-            return (last > self.strike) * last * tangent[-1]
-        return -((last < self.strike) * last * tangent[-1])
+        moved = last * paths.slope("log_last", parameter)
+        return (last > self.strike) * moved if self.option == "call" else -((last < self.strike) * moved)

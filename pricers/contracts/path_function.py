@@ -98,7 +98,7 @@ class PathFunction(Contract):
         """See `Contract.payoff`."""
         if self.over == "lanes":
             return self._lanes(self.function(paths.spot, **self.terms), paths.spot.shape[1:])
-        out = np.empty(paths.spot.shape[1])
+        out = np.empty(paths.lanes)
         from numba.core.errors import NumbaError
 
         try:
@@ -111,12 +111,12 @@ class PathFunction(Contract):
             ) from error
         return out
 
-    def derivative(self, paths: Paths, tangent: FloatArray) -> FloatArray:
+    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
         if self.gradient is None:
-            return Contract.derivative(self, paths, tangent)
+            return Contract.derivative(self, paths, parameter)
         by_spot = self._lanes(self.gradient(paths.spot, **self.terms), paths.spot.shape)
-        moved: FloatArray = (by_spot * paths.spot * tangent).sum(axis=0)
+        moved: FloatArray = (by_spot * paths.spot * paths.law.tangent(parameter)).sum(axis=0)
         return moved
 
     def _lanes(self, values: Any, shape: tuple[int, ...]) -> FloatArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -13,12 +13,13 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable, positive
-from pricers.kernel import device, kernel
+from pricers.foreseen import Look, Needs
+from pricers.kernel import kernel
 from pricers.market import Market
+from pricers.models.gbm_summaries import Summaries, steps
 from pricers.models.model import Model
-from pricers.paths import Law, Paths, Steps
-from pricers.philox import normal_pair
-from pricers.special import exp
+from pricers.paths import Law, Paths, Steps, exponentials
+from pricers.special import exp_normal, fma
 from pricers.workspace import empty
 
 __all__ = ["GBM"]
@@ -26,48 +27,20 @@ __all__ = ["GBM"]
 FloatArray = npt.NDArray[np.float64]
 
 
-@device
-def _advance(level, vol, root, drift, normals, spot, sums):
-    """One date of a block: spots of every lane, and the sums that scores are made of."""
-    for lane in range(normals.size):
-        z = normals[lane]
-        walk = sums[0, lane] + root * z
-        sums[0, lane] = walk
-        sums[1, lane] += z * z - 1.0
-        sums[2, lane] += drift * z
-        spot[lane] = exp(level + vol * walk)
-
-
 @kernel
-def _evolve(log_spot, vol, shift, root, drift, normals, spot, sums):
-    """Spots of a block of GBM paths, and the three sums that its scores are made of.
-
-    normals and spot are [time, lane]; shift (of the log-spot), root (of the interval) and drift (shift in standard deviations) are
-    [time]; sums[0:3, lane] become the sums over time of root * normal, normal^2 - 1 and drift * normal.
-    """
-    sums[:] = 0.0
-    level = log_spot
-    for t in range(normals.shape[0]):
-        level += shift[t]
-        _advance(level, vol, root[t], drift[t], normals[t], spot[t], sums)
-
-
-@kernel
-def _draw_and_evolve(key0, key1, first_path, log_spot, vol, shift, root, drift, first, spot, sums):
-    """As `_evolve`, with normals drawn as they are needed and not kept but for the first date's, first[lane]."""
-    sums[:] = 0.0
-    level, k0, k1 = log_spot, np.uint64(key0), np.uint64(key1)
-    times, lanes = spot.shape
-    even, odd = np.empty(lanes), np.empty(lanes)
-    for t in range(0, times, 2):
-        normal_pair(even, odd, k0, k1, first_path, np.uint64(t // 2), np.uint64(0))
-        if t == 0:
-            first[:] = even
-        level += shift[t]
-        _advance(level, vol, root[t], drift[t], even, spot[t], sums)
-        if t + 1 < times:
-            level += shift[t + 1]
-            _advance(level, vol, root[t + 1], drift[t + 1], odd, spot[t + 1], sums)
+def _spots(vol, root, index, factor, normals, out):
+    """Spots [time, lane] at the nodes index[time]: factor[time] times e^(vol W), W the sum of root[node] times normals[node, lane]."""
+    walk = np.zeros(normals.shape[1])
+    date = 0
+    for node in range(index[-1] + 1):
+        z, scale = normals[node], root[node]
+        for lane in range(walk.size):
+            walk[lane] = fma(scale, z[lane], walk[lane])
+        if node == index[date]:
+            here, level = out[date], factor[date]
+            for lane in range(walk.size):
+                here[lane] = level * exp_normal(vol * walk[lane])
+            date += 1
 
 
 @kernel
@@ -78,14 +51,6 @@ def _running(weight, shift, normals, out):
     for t in range(1, normals.shape[0]):
         for lane in range(normals.shape[1]):
             out[t, lane] = out[t - 1, lane] + (shift[t] + weight[t] * normals[t, lane])
-
-
-@lru_cache(maxsize=256)
-def _steps(vol: float, observed: Observation, market: Market, stretch: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Length, drift and square root of the length of each interval, [time]."""
-    intervals = stretch * observed.intervals
-    growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
-    return intervals, growth - 0.5 * vol**2 * intervals, np.sqrt(intervals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,21 +76,16 @@ class GBM(Model):
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        intervals, shift, root = _steps(self.vol, observed, market, stretch)
-        shape = len(root), block.lanes
-        spot, sums, first = empty(shape), empty((3, block.lanes)), np.empty(block.lanes)
-        steps = math.log(market.spot), self.vol, shift, root, shift / (self.vol * root)
-        if block.fleeting and observed.whole:
-            _draw_and_evolve(*block.key, block.first, *steps, first, spot, sums)
-        else:
-            normals = block.increments(observed)
-            first = normals[0]
-            _evolve(*steps, normals, spot, sums)
+        foreseen = ((look, look.model.vol) for look in block.foreseen if isinstance(look.model, GBM))
+        summaries = block.once(GBM, lambda: Summaries(block, foreseen))
+        look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
+        law = _LogNormal(look, self.vol, block, partial(summaries.row, look, self.vol))
         return Paths(
-            times=stretch * observed.times,
-            spot=spot,
+            times=law.times,
+            lanes=block.lanes,
+            spot=law.spots,
             log_discount=stretch * float(market.log_discount(observed.times[-1])),
-            law=_LogNormal(market.spot, self.vol, shift, intervals, first, sums, lambda: block.increments(observed)),
+            law=law,
         )
 
     def bumped(self, parameter: str, by: float) -> GBM:
@@ -143,58 +103,124 @@ class _LogNormal(Law):
     Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
     """
 
-    __slots__ = ("_draw", "drifts", "first", "intervals", "shift", "spot", "squares", "vol", "walk")
+    __slots__ = ("_block", "_look", "_row", "_steps", "spot", "vol")
 
-    def __init__(
-        self,
-        spot: float,
-        vol: float,
-        shift: FloatArray,
-        intervals: FloatArray,
-        first: FloatArray,
-        sums: FloatArray,
-        draw: Callable[[], FloatArray],
-    ):
-        self.spot, self.vol, self.shift, self.intervals = spot, vol, shift, intervals
-        self.first, self._draw = first, draw
-        self.walk, self.squares, self.drifts = sums
+    def __init__(self, look: Look, vol: float, block: Block, row: Callable[[str], FloatArray]):
+        self.spot, self.vol = look.market.spot, vol
+        self._look, self._block, self._row = look, block, row
+        self._steps = steps(vol, look.observed, look.market, look.stretch)
+
+    @property
+    def times(self) -> FloatArray:
+        """Observed dates, years."""
+        return self._steps.times
 
     @property
     def normals(self) -> FloatArray:
         """Of the intervals, [time, lane]."""
-        return self._draw()
+        return self._block.increments(self._look.observed)
+
+    def spots(self) -> FloatArray:
+        """[time, lane]."""
+        observed, lattice = self._look.observed, self._block.lattice
+        root = math.sqrt(self._look.stretch) * np.sqrt(np.diff(lattice, prepend=0.0))
+        out = empty((len(observed.times), self._block.lanes))
+        _spots(self.vol, root, observed.index, np.exp(self._level), self._block.normals(), out)
+        return out
+
+    @property
+    def _level(self) -> FloatArray:
+        """Log-spot at W = 0, [time]."""
+        return math.log(self.spot) + np.cumsum(self._steps.shift)
+
+    @property
+    def _walk(self) -> FloatArray:
+        """W at the last date, [lane]."""
+        return self._stretched("walk")
+
+    def _stretched(self, name: str) -> FloatArray:
+        row = self._row(name)
+        return row if self._look.stretch == 1.0 else math.sqrt(self._look.stretch) * row
+
+    def summary(self, name: str) -> FloatArray | None:
+        """See `Law.summary`."""
+        count = len(self._steps.shift)
+        match name:
+            case "mean":
+                return self._row("total") * (1.0 / count)
+            case "log_mean":
+                return self._level.mean() + self.vol / count * self._stretched("walks")
+            case "minimum":
+                return exponentials(self._row("low"))
+            case "maximum":
+                return exponentials(self._row("high"))
+            case "log_last":
+                return self._level[-1] + self.vol * self._walk
+            case "last":
+                return exponentials(self._level[-1] + self.vol * self._walk)
+        return None
+
+    def slope(self, name: str, parameter: str) -> FloatArray | float | None:
+        """See `Law.slope`."""
+        made = self._steps
+        count, last = len(made.shift), made.times[-1]
+        match name, parameter:
+            case "mean", "spot":
+                return self._row("total") * (1.0 / (count * self.spot))
+            case "mean", "rate":
+                return self._row("timed") * (1.0 / count)
+            case "mean", "dividend":
+                return self._row("timed") * (-1.0 / count)
+            case "mean", "vol":
+                return (self._stretched("walked") - self.vol * self._row("timed")) * (1.0 / count)
+            case "mean", "time":
+                return (0.5 * self.vol * self._stretched("walked") + self._row("shifted")) * (1.0 / (count * last))
+            case "log_mean", "vol":
+                return self._stretched("walks") * (1.0 / count) - self.vol * made.times.mean()
+            case "log_mean", "time":
+                return (0.5 * self.vol / count * self._stretched("walks") + np.cumsum(made.shift).mean()) / last
+            case "log_last", "vol":
+                return self._walk - self.vol * last
+            case "log_last", "time":
+                return (0.5 * self.vol * self._walk + made.shift.sum()) / last
+            case "log_mean" | "log_last", "spot":
+                return 1.0 / self.spot
+            case "log_mean", "rate" | "dividend":
+                return float(made.times.mean()) * (1.0 if parameter == "rate" else -1.0)
+            case "log_last", "rate" | "dividend":
+                return float(last) * (1.0 if parameter == "rate" else -1.0)
+        return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
         """See `Law.score`."""
-        vol, last = self.vol, self.intervals.sum()
-        first, root = self.first, math.sqrt(self.intervals[0])
+        vol, made = self.vol, self._steps
+        last, root = float(made.times[-1]), float(made.root[0])
         match parameters:
             case ("spot",):
-                return first / (self.spot * vol * root)
+                return self._row("first") * (1.0 / (self.spot * vol * root))
             case ("rate",):
-                return self.walk / vol
+                return self._walk * (1.0 / vol)
             case ("dividend",):
-                return -self.walk / vol
+                return self._walk * (-1.0 / vol)
             case ("vol",):
-                return self.squares / vol - self.walk
+                return self._row("squares") * (1.0 / vol) - self._walk
             case ("time",):
-                return (self.drifts + 0.5 * self.squares) / last
+                return (self._row("drifts") + 0.5 * self._row("squares")) * (1.0 / last)
             case ("spot", "spot"):
-                scale = vol * root
-                return ((first * first - 1.0) / scale - first) / (self.spot**2 * scale)
+                first, scale = self._row("first"), vol * root
+                return ((first * first - 1.0) * (1.0 / scale) - first) * (1.0 / (self.spot**2 * scale))
             case ("spot", "vol"):
-                delta = first / (self.spot * vol * root)
-                vega = self.squares / vol - self.walk
-                return delta * vega + (1.0 - 2.0 * first / (vol * root)) / (self.spot * vol)
+                first = self._row("first")
+                return (first * self.score(("vol",)) + (root - 2.0 / vol * first)) * (1.0 / (self.spot * vol * root))
             case ("vol", "vol"):
-                vega = self.squares / vol - self.walk
-                count = len(self.intervals)
-                return vega * vega - (3.0 * self.squares + 2.0 * count) / vol**2 + 3.0 * self.walk / vol - last
+                vega, squares = self.score(("vol",)), self._row("squares")
+                return vega * vega - (3.0 * squares + 2.0 * len(made.shift)) / vol**2 + 3.0 / vol * self._walk - last
         raise NotApplicable(f"GBM has no score for {' x '.join(parameters)}; use FiniteDifference() or Exact()")
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""
-        times = np.cumsum(self.intervals)[:, None]
+        made = self._steps
+        times, last = made.times[:, None], made.times[-1]
         match parameter:
             case "spot":
                 return np.full_like(times, 1.0 / self.spot)
@@ -203,28 +229,27 @@ class _LogNormal(Law):
             case "dividend":
                 return -times
             case "vol":
-                return self._running(np.sqrt(self.intervals), -self.vol * self.intervals)
+                return self._running(made.root, -self.vol * made.intervals)
             case "time":
-                last = self.intervals.sum()
-                return self._running(0.5 * self.vol * np.sqrt(self.intervals) / last, self.shift / last)
+                return self._running(0.5 * self.vol * made.root / last, made.shift / last)
         raise NotApplicable(f"GBM has no parameter {parameter}")
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """See `Law.steps`."""
-        root, last = np.sqrt(self.intervals), self.intervals.sum()
-        nothing = np.zeros_like(root)
+        made = self._steps
+        root, last, nothing = made.root, made.times[-1], np.zeros_like(made.root)
         slopes = {
             "spot": (nothing, nothing),
-            "rate": (self.intervals, nothing),
-            "dividend": (-self.intervals, nothing),
-            "vol": (-self.vol * self.intervals, root),
-            "time": (self.shift / last, 0.5 * self.vol * root / last),
+            "rate": (made.intervals, nothing),
+            "dividend": (-made.intervals, nothing),
+            "vol": (-self.vol * made.intervals, root),
+            "time": (made.shift / last, 0.5 * self.vol * root / last),
         }
         means, stdevs = (np.array([slopes[p][k] for p in parameters])[:, :, None] for k in (0, 1))
         return Steps(
             spot=self.spot,
             normals=self.normals,
-            mean=self.shift[:, None],
+            mean=made.shift[:, None],
             stdev=self.vol * root[:, None],
             mean_slope=means,
             stdev_slope=stdevs,

@@ -91,7 +91,8 @@ class Heston(Model):
         rows = stage.rows(observed)
         return Paths(
             times=times,
-            spot=spots(spot=market.spot, growth=growth, rho=self.rho, rows=rows, path=stage.path()),
+            lanes=block.lanes,
+            spot=lambda: spots(spot=market.spot, growth=growth, rho=self.rho, rows=rows, path=stage.path()),
             log_discount=stretch * float(market.log_discount(observed.times[-1])),
             law=stage.law(
                 ConditionalNormal(
@@ -136,6 +137,11 @@ class Heston(Model):
         return size
 
 
+def _own(parameters: frozenset[str]) -> set[str]:
+    """What the variance path is differentiated by, for the parameters of a Greek."""
+    return {"v0" if name == "vol" else name for name in parameters if name == "vol" or name in SLOPES}
+
+
 class _Stage:
     """The part of a block's simulation that knows no market and no contract: its variance paths, shared by all of a book."""
 
@@ -145,9 +151,10 @@ class _Stage:
         self._model, self._stretch = model, stretch
         self._lattice, self._nodes = block.lattice, block.watched
         self._noise = block.normals(0), block.normals(1)
-        asked = {name for name in (*SLOPES, "vol") if (model, stretch, name) in block.foreseen}
-        foreseen = tuple(name for name in SLOPES if name in asked or (name == "v0" and "vol" in asked))
-        self._path = self._evolved(foreseen, slopes=len(observed.index) < len(self._nodes))
+        needs = block.foreseen.of(model, stretch)
+        along = _own(needs.along)
+        foreseen = tuple(name for name in SLOPES if name in along | _own(needs.scores))
+        self._path = self._evolved(foreseen, slopes=bool(along) or len(observed.index) < len(self._nodes))
 
     def rows(self, observed: Observation) -> IntArray:
         """Where the observed dates stand in the paths."""

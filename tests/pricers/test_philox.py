@@ -76,8 +76,8 @@ def test_kernel_is_the_twin_at_32_bits():
 
 ADDRESSES = [
     {"key": (1, 2)},
-    {"key": (FULL, FULL), "first_path": 2**32 - 3, "first_step": 10, "stream": FULL},
-    {"key": (0, 0x80000000), "first_path": 2**53 + 1, "first_step": 2**32 + 2, "stream": 7},
+    {"key": (FULL, FULL), "first_path": 2**32 - 3, "first_step": 12, "stream": FULL},
+    {"key": (0, 0x80000000), "first_path": 2**53 + 1, "first_step": 2**32 + 4, "stream": 7},
 ]
 
 
@@ -131,17 +131,17 @@ def test_box_muller_of_extreme_uniforms(u):
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
 def test_bits_depend_on_the_address_alone(fill):
     address = {"key": (9, 8), "stream": 5}
-    path, step = 2**32 - 40, 2**32 - 6  # low words overflow in the middle
-    whole = filled(fill, (13, 90), first_path=path, first_step=step, **address)
+    path, step = 2**32 - 40, 2**32 - 8  # low words overflow in the middle
+    whole = filled(fill, (15, 90), first_path=path, first_step=step, **address)
     assert np.isfinite(whole).all()
     for lanes in range(71):
         assert (filled(fill, (4, lanes), first_path=path, first_step=step, **address) == whole[:4, :lanes]).all()
     for first in range(20):
         part = filled(fill, (3, 70), first_path=path + first, first_step=step, **address)
         assert (part == whole[:3, first : first + 70]).all()
-    for times in range(14):
+    for times in range(16):
         assert (filled(fill, (times, 11), first_path=path, first_step=step, **address) == whole[:times, :11]).all()
-    for later in range(0, 12, 2):
+    for later in range(0, 15, 4):
         part = filled(fill, (1, 9), first_path=path, first_step=step + later, **address)
         assert (part == whole[later, :9]).all()
 
@@ -181,20 +181,36 @@ def test_every_part_of_an_address_counts(fill):
         {"key": (1, 3)},
         {"first_path": 64},
         {"first_path": 2**32},
-        {"first_step": 2},
+        {"first_step": 4},
         {"first_step": 2**32},
         {"stream": 1},
     ):
         assert not np.isin(filled(fill, (2, 64), **other), base).any()
 
 
-def test_uniforms_are_never_0_or_1_and_their_smallest_bit_is_used():
-    u = filled(uniforms, (16, 4096))
+@pytest.mark.parametrize(("odd", "digits"), [(0, 40), (1, 24)], ids=["radial", "angular"])
+def test_uniforms_are_never_0_or_1_and_their_smallest_bit_is_used(odd, digits):
+    u = filled(uniforms, (32, 4096))[odd::2]
     assert u.min() > 0.0
     assert u.max() < 1.0
-    scaled = u * 2.0**53
+    scaled = u * 2.0 ** (digits + 1)
     assert (scaled % 2 == 1).all()
     assert abs(np.mean(scaled % 4 == 1) - 0.5) < 4 * 0.5 / math.sqrt(u.size)
+
+
+def test_directions_have_the_moments_of_a_circle():
+    turns = (np.arange(2.0**24) + 0.5) / 2.0**24
+    for order in (1, 2, 3, 4, 8):
+        assert abs(np.cos(2.0 * np.pi * order * turns).mean()) < 1e-12
+
+
+def test_radii_have_the_moments_of_an_exponential():
+    """Midpoints of 2**40 intervals instead of a continuum: what that is worth, by the Euler-Maclaurin sum over the first of them."""
+    n = np.arange(1e6) + 0.5
+    for power, moment in ((1, 1.0), (2, 2.0)):
+        exact = [float(mpmath.gammainc(power + 1, 40 * mpmath.log(2) - mpmath.log(1e6))), moment]
+        first = float(np.sum((40.0 * math.log(2.0) - np.log(n)) ** power) * 2.0**-40)
+        assert abs(first - exact[0]) < 1e-10 * exact[1]
 
 
 PATHS, STEPS = 2**14, 64
@@ -213,7 +229,7 @@ def test_uniforms_are_uniform():
 
 def test_normals_are_normal(sample):
     assert stats.kstest(sample.ravel(), "norm").pvalue > 1e-3
-    for part in (sample[0::2], sample[1::2]):  # cosines, sines
+    for part in (sample[0::4], sample[1::4], sample[2::4], sample[3::4]):  # cosines and sines of either half of a counter
         assert stats.kstest(part.ravel(), "norm").pvalue > 1e-3
 
 
@@ -238,6 +254,7 @@ def test_normals_at_different_addresses_are_uncorrelated(sample, f):
     others = {
         "next step": (scaled[1:], scaled[:-1]),
         "step after next": (scaled[2:], scaled[:-2]),
+        "third step": (scaled[3:], scaled[:-3]),
         "next path": (scaled[:, 1:], scaled[:, :-1]),
         "other stream": (scaled, f(filled(normals, sample.shape, key=key, stream=1))),
         "other path word": (scaled, f(filled(normals, sample.shape, key=key, first_path=2**32))),

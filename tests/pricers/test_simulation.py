@@ -9,6 +9,8 @@ import pytest
 from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, ZeroCurve, price, schedule
 from pricers.draws import Block, Observation
 from pricers.estimate import Moments, controlled
+from pricers.foreseen import Foreseen, Look, Needs
+from pricers.paths import Law, Paths
 from pricers.sampling.sampling import ATOM
 from pricers.simulation import Sampler, simulate
 
@@ -71,12 +73,82 @@ def test_summaries_of_paths_against_plain_python():
         spots = paths.spot[:, lane].tolist()
         assert paths.mean[lane] == pytest.approx(math.fsum(spots) / 4, rel=1e-15)
         assert paths.geometric_mean[lane] == pytest.approx(math.prod(spots) ** 0.25, rel=1e-14)
-        assert (paths.minimum[lane], paths.maximum[lane], paths.last[lane]) == (min(spots), max(spots), spots[-1])
+        assert paths.minimum[lane] == pytest.approx(min(spots), rel=2e-15)
+        assert paths.maximum[lane] == pytest.approx(max(spots), rel=2e-15)
+        assert paths.last[lane] == pytest.approx(spots[-1], rel=2e-15)
+        assert paths.log_last[lane] == pytest.approx(math.log(spots[-1]), rel=1e-15)
+
+
+SUMMARIES = ("mean", "log_mean", "minimum", "maximum", "last", "log_last")
+PARAMETERS = ("spot", "rate", "dividend", "vol", "time")
+SLOPES = [(name, parameter) for name in ("mean", "log_mean", "log_last") for parameter in PARAMETERS]
+
+
+@pytest.mark.parametrize("stretch", [1.0, 1.01])
+@pytest.mark.parametrize("dates", [DATES, DATES[:3], (0.35, 0.9)], ids=["all", "the first", "some"])
+def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, stretch):
+    model, observed = GBM(vol=0.3), Observation(dates, DATES)
+    paths = model.paths(block(lanes=300), observed, CURVE, stretch)
+    for name, of_spots in {
+        "mean": paths.spot.mean(axis=0),
+        "log_mean": np.log(paths.spot).mean(axis=0),
+        "minimum": paths.spot.min(axis=0),
+        "maximum": paths.spot.max(axis=0),
+        "last": paths.spot[-1],
+        "log_last": np.log(paths.spot[-1]),
+    }.items():
+        assert getattr(paths, name) == pytest.approx(of_spots, rel=3e-15), name
+    for name, parameter in SLOPES:
+        tangent = paths.law.tangent(parameter)
+        along = {"mean": paths.spot * tangent, "log_mean": tangent, "log_last": tangent[-1:]}[name].mean(axis=0)
+        assert np.broadcast_to(paths.slope(name, parameter), 300) == pytest.approx(
+            np.broadcast_to(along, 300), rel=1e-11, abs=1e-12
+        ), (name, parameter)
+
+
+def test_what_was_foreseen_and_who_else_looks_changes_no_bit():
+    worlds = [(GBM(vol=vol), CURVE.bumped("spot", h), s) for vol, h, s in ((0.3, 0.0, 1.0), (0.2, 0.0, 1.0), (0.3, 1.0, 1.02))]
+    observations = [Observation(dates, DATES) for dates in (DATES, DATES[:3], (0.35, 0.9), (0.1,))]
+    every = {
+        "summaries": frozenset(SUMMARIES),
+        "scores": frozenset(PARAMETERS),
+        "slopes": frozenset(SLOPES),
+    }
+    one_by_one = [{name: needs} for name, needs in every.items()]
+
+    def numbers(looks, model, market, stretch, observed):
+        draws = Block(seed=11, stream="", lattice=DATES, first=0, lanes=300, foreseen=Foreseen(looks))
+        paths = model.paths(draws, observed, market, stretch)
+        return [
+            *(getattr(paths, name) for name in SUMMARIES),
+            *(paths.slope(name, parameter) for name, parameter in SLOPES),
+            *(paths.score(parameter) for parameter in PARAMETERS),
+        ]
+
+    def look(world, observed, needs):
+        return Look(model=world[0], market=world[1], stretch=world[2], observed=observed, needs=Needs(**needs))
+
+    crowd = [look(world, observed, every) for world in worlds for observed in observations]
+    for world in worlds:
+        for observed in observations:
+            alone = numbers([], *world, observed)
+            for looks in (crowd, *([look(world, observed, needs)] for needs in one_by_one)):
+                found = numbers(looks, *world, observed)
+                assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
+
+
+class NoLaw(Law):
+    def score(self, parameters):
+        raise AssertionError
+
+    def tangent(self, parameter):
+        raise AssertionError
 
 
 def test_nan_is_neither_minimum_nor_maximum_of_others():
-    paths = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE)
-    paths.spot[2, 5] = math.nan
+    spot = np.full((4, 7), 100.0)
+    spot[2, 5] = math.nan
+    paths = Paths(times=np.array(DATES), lanes=7, spot=lambda: spot, log_discount=0.0, law=NoLaw())
     assert math.isnan(paths.minimum[5])
     assert math.isnan(paths.maximum[5])
     assert math.isnan(paths.mean[5])

@@ -33,6 +33,7 @@ from pricers import (
     schedule,
 )
 from pricers.draws import Block, Observation
+from pricers.foreseen import Foreseen, Look, Needs
 from pricers.models.conditional import _scores, share_slope
 from pricers.models.heston_scheme import SLOPES
 
@@ -161,11 +162,16 @@ def test_scores_made_on_the_way_have_the_bits_of_those_from_slopes():
 def test_what_was_foreseen_and_who_else_watches_changes_no_bit():
     observed, names = Observation(DATES, LATTICE), ("vol", "time", "d_rho"[2:], "kappa", "xi")
     found = []
+
+    def look(**needs):
+        return Look(model=MILD, market=CURVE, stretch=1.0, observed=observed, needs=Needs(**needs))
+
     for draws in (
         block(),
         block(watched=observed.index),
-        block(watched=observed.index, foreseen=frozenset((MILD, 1.0, name) for name in ("vol", "time"))),
-        block(foreseen=frozenset((MILD, 1.0, name) for name in SLOPES)),
+        block(watched=observed.index, foreseen=Foreseen([look(scores=frozenset({"vol", "time"}))])),
+        block(foreseen=Foreseen([look(scores=frozenset(SLOPES))])),
+        block(watched=observed.index, foreseen=Foreseen([look(slopes=frozenset({("mean", "vol")}), scores=frozenset(SLOPES))])),
     ):
         paths = MILD.paths(draws, observed, CURVE)
         found.append([paths.spot, *(paths.score(name) for name in names), *(paths.law.tangent(name) for name in names)])
@@ -177,11 +183,11 @@ def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch
     calls, evolve = [], QE.evolve
     monkeypatch.setattr(QE, "evolve", lambda self, *a, **k: calls.append((k["parameters"], k["slopes"])) or evolve(self, *a, **k))
     contract, plan = European(option="call", strike=100.0, expiry=1.0), Plan(paths=512)
-    for estimator, slopes in ((LikelihoodRatio(), False), (Pathwise(), False)):
+    for estimator, slopes in ((LikelihoodRatio(), False), (Pathwise(), True)):
         calls.clear()
         sensitivities(contract, MILD, CURVE, greeks=("price", "vega", "theta"), estimator=estimator, plan=plan, threads=1)
         assert calls[0] == (("v0", "time"), slopes)
-        assert len(calls) == (1 if estimator == LikelihoodRatio() else 2)  # tangents need slopes, which nobody foresees
+        assert len(calls) == 1
 
 
 @pytest.mark.parametrize("model", [MILD, FANG_OOSTERLEE], ids=["mild", "fang-oosterlee"])
@@ -435,7 +441,7 @@ def weak_errors(model, steps_per_year, *, strikes, expiry, paths, rate=0.0, seed
 
 
 def test_finite_differences_are_noisier_across_a_hard_switch():
-    contract, plan = European(option="call", strike=100.0, expiry=0.25), Plan(paths=2**15, seed=4)
+    contract, plan = European(option="call", strike=100.0, expiry=0.25), Plan(paths=2**17, seed=4)
     smooth, hard = (
         sensitivities(contract, replace(FELLER_4_PERCENT, scheme=s), CURVE, greeks=OWN, estimator=FiniteDifference(), plan=plan)
         for s in (QE(), QE(switch="hard"))

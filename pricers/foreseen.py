@@ -1,0 +1,100 @@
+"""What is known ahead of a run: which paths will be looked at, and for what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from pricers.draws import Observation
+    from pricers.market import Market
+    from pricers.models.model import Model
+
+__all__ = ["Foreseen", "Look", "Needs"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What of some paths will be asked for, so that a model can make it all in one pass. A hint, which changes no number.
+
+    Attributes
+    ----------
+    summaries : frozenset of str
+        Of `pricers.paths.Paths`, such as ``mean``; ``spot`` for the spots of every date.
+    scores : frozenset of str
+        Parameters that scores are taken by.
+    slopes : frozenset of (str, str)
+        Summaries and the parameters that they are differentiated by along the path.
+    steps : frozenset of str
+        Parameters that the tangents or steps of every date are taken by.
+    """
+
+    summaries: frozenset[str] = frozenset()
+    scores: frozenset[str] = frozenset()
+    slopes: frozenset[tuple[str, str]] = frozenset()
+    steps: frozenset[str] = frozenset()
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            summaries=self.summaries | other.summaries,
+            scores=self.scores | other.scores,
+            slopes=self.slopes | other.slopes,
+            steps=self.steps | other.steps,
+        )
+
+    @property
+    def along(self) -> frozenset[str]:
+        """Parameters that paths are differentiated by."""
+        return self.steps | {parameter for _, parameter in self.slopes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Look:
+    """One world's paths at one contract's dates, and what they are needed for; see `pricers.models.model.Model.paths`."""
+
+    model: Model
+    market: Market
+    stretch: float
+    observed: Observation
+    needs: Needs
+
+
+class Foreseen:
+    """The looks at one lattice of a run, those at the same paths taken together.
+
+    Paths are the same where model, market and observation are the same objects: a run interns them.
+    """
+
+    __slots__ = ("_looks", "_made")
+
+    def __init__(self, looks: Iterable[Look] = ()):
+        self._looks: dict[tuple[int, int, float, int], Look] = {}
+        self._made: dict[Hashable, Any] = {}
+        for look in looks:
+            key = self.key(look.model, look.market, look.stretch, look.observed)
+            known = self._looks.get(key)
+            self._looks[key] = look if known is None else replace(known, needs=known.needs | look.needs)
+
+    @staticmethod
+    def key(model: Model, market: Market, stretch: float, observed: Observation) -> tuple[int, int, float, int]:
+        """What paths are known by."""
+        return id(model), id(market), stretch, id(observed)
+
+    def __iter__(self) -> Iterator[Look]:
+        return iter(self._looks.values())
+
+    def of(self, model: Model, stretch: float) -> Needs:
+        """What is needed of all worlds of a model."""
+        return reduce(or_, (look.needs for look in self if look.model == model and look.stretch == stretch), Needs())
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, kept for all blocks of the run."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found

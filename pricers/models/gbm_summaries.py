@@ -1,0 +1,384 @@
+r"""What contracts and scores look at of GBM paths, made in one pass over a lattice without keeping a path.
+
+A block's Brownian motion W is drawn date by date in chunks of lanes that stay in the first-level cache. Whatever looks at it adds what
+it needs at its own dates: worlds of one volatility share :math:`e^{\sigma W}`, and all share W. So a whole book on one underlying, or
+all bumped worlds of a finite difference, cost little more than one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.draws import Block, Observation
+from pricers.foreseen import Foreseen, Look, Needs
+from pricers.kernel import device, kernel
+from pricers.market import Market
+from pricers.philox import four_normals
+from pricers.sampling.pseudo_random import PseudoRandom
+from pricers.special import exp_normal, fma
+from pricers.workspace import empty
+
+__all__ = ["GBMSteps", "Summaries", "steps"]
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+ROWS = ("first", "walk", "squares", "drifts", "total", "timed", "shifted", "walked", "walks", "low", "high")
+"""With z the normals of an observation's intervals, W (of times not stretched) and S at its dates: z_1, the last W, the sums of z^2 - 1,
+of z times the drift in standard deviations, of S, of S times the time, of S times the shift of the log-spot so far, of S W, of W; the
+least and the greatest ln S."""
+
+_FIRST, _WALK, _SQUARES, _DRIFTS, _TOTAL, _TIMED, _SHIFTED, _WALKED, _WALKS, _LOW, _HIGH = range(len(ROWS))
+_THEN = len(ROWS)  # W at the observation's date before
+_BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
+
+_FEW, _CHUNK, _SMALL_CHUNK = 24, 256, 64
+"""Up to so many rows of state a chunk has 256 lanes, beyond it 64: what stays in the first- or at least the second-level cache."""
+
+
+@device
+def _move(root, z, walk):
+    for lane in range(z.size):
+        walk[lane] = fma(root, z[lane], walk[lane])
+
+
+@device
+def _move_and_square(root, z, walk, squares):
+    for lane in range(z.size):
+        walk[lane] = fma(root, z[lane], walk[lane])
+        squares[lane] += fma(z[lane], z[lane], -1.0)
+
+
+@device
+def _own(inverse, walk, then, out):
+    for lane in range(walk.size):
+        out[lane] = (walk[lane] - then[lane]) * inverse
+
+
+@device
+def _square(z, squares):
+    for lane in range(z.size):
+        squares[lane] += fma(z[lane], z[lane], -1.0)
+
+
+@device
+def _power(vol, walk, out):
+    for lane in range(walk.size):
+        out[lane] = exp_normal(vol * walk[lane])
+
+
+@device
+def _add_power(vol, factor, walk, total):
+    for lane in range(walk.size):
+        total[lane] = fma(factor, exp_normal(vol * walk[lane]), total[lane])
+
+
+@device
+def _add(factor, x, total):
+    for lane in range(x.size):
+        total[lane] = fma(factor, x[lane], total[lane])
+
+
+@device
+def _add_product(factor, x, y, total):
+    for lane in range(x.size):
+        total[lane] = fma(factor * x[lane], y[lane], total[lane])
+
+
+@device
+def _lower(level, vol, walk, low):
+    for lane in range(walk.size):
+        x, least = fma(vol, walk[lane], level), low[lane]
+        low[lane] = x if x < least or x != x else least  # NaN stays
+
+
+@device
+def _raise(level, vol, walk, high):
+    for lane in range(walk.size):
+        x, most = fma(vol, walk[lane], level), high[lane]
+        high[lane] = x if x > most or x != x else most
+
+
+@kernel
+def _summarise(normals, key0, key1, first_path, root, starts, items, roles, constants, scales, places, chunk, out):
+    """Rows [row, lane] of everything that looks at a lattice.
+
+    normals is [node, lane], or has no nodes: then they are drawn. root [node] are the square roots of the lattice's intervals. At a
+    node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry] says whose, roles [entry] what the date is to it,
+    constants [entry, 6] are ln S at W = 0, its exponential, one over the root of the item's own interval, its drift in standard
+    deviations, the time and the shift of ln S so far. scales [item] multiply W in ln S. places [item, ROWS + 1] says which row of
+    ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
+    """
+    lanes, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
+    count = 1
+    for i in range(places.shape[0]):
+        for p in range(places.shape[1]):
+            count = max(count, places[i, p] + 1)
+    drawn, state = np.empty((4, chunk)), np.empty((count, chunk))
+    walks, own_normals, powers = np.empty(chunk), np.empty(chunk), np.empty(chunk)
+    for begin in range(0, lanes, chunk):
+        width = min(chunk, lanes - begin)
+        walk, power = walks[:width], powers[:width]
+        walk[:], state[:] = 0.0, 0.0
+        for i in range(len(scales)):
+            if places[i, _LOW] >= 0:
+                state[places[i, _LOW]] = np.inf
+            if places[i, _HIGH] >= 0:
+                state[places[i, _HIGH]] = -np.inf
+        for node in range(len(root)):
+            if normals.shape[0] > 0:
+                z = normals[node, begin : begin + width]
+            else:
+                if node % 4 == 0:
+                    four_normals(
+                        drawn[:, :width], len(root) - node, k0, k1, first_path + begin, np.uint64(node // 4), np.uint64(0)
+                    )
+                z = drawn[node % 4, :width]
+            entry, last = starts[node], starts[node + 1]
+            alone = last - entry == 1
+            squared = alone and roles[entry] & _NEXT != 0 and places[items[entry], _SQUARES] >= 0
+            if squared:
+                _move_and_square(root[node], z, walk, state[places[items[entry], _SQUARES], :width])
+            else:
+                _move(root[node], z, walk)
+            made = np.nan
+            for e in range(entry, last):
+                i, role, here = items[e], roles[e], constants[e]
+                level, factor, inverse, drift, time, shift = here[0], here[1], here[2], here[3], here[4], here[5]
+                place, vol = places[i], scales[i]
+                if role & _BEGINS != 0 or (place[_SQUARES] >= 0 and not squared) or place[_DRIFTS] >= 0:
+                    own = z
+                    if role & _NEXT == 0:
+                        own = own_normals[:width]
+                        _own(inverse, walk, state[place[_THEN], :width], own)
+                    if role & _BEGINS != 0 and place[_FIRST] >= 0:
+                        state[place[_FIRST], :width] = own
+                    if place[_SQUARES] >= 0 and not squared:
+                        _square(own, state[place[_SQUARES], :width])
+                    if place[_DRIFTS] >= 0:
+                        _add(drift, own, state[place[_DRIFTS], :width])
+                if place[_THEN] >= 0:
+                    state[place[_THEN], :width] = walk
+                if place[_WALKS] >= 0:
+                    _add(1.0, walk, state[place[_WALKS], :width])
+                if place[_LOW] >= 0:
+                    _lower(level, vol, walk, state[place[_LOW], :width])
+                if place[_HIGH] >= 0:
+                    _raise(level, vol, walk, state[place[_HIGH], :width])
+                weighted = place[_TIMED] >= 0 or place[_SHIFTED] >= 0 or place[_WALKED] >= 0
+                if place[_TOTAL] >= 0 and alone and not weighted:
+                    _add_power(vol, factor, walk, state[place[_TOTAL], :width])
+                elif place[_TOTAL] >= 0 or weighted:
+                    if made != vol:
+                        _power(vol, walk, power)
+                        made = vol
+                    if place[_TOTAL] >= 0:
+                        _add(factor, power, state[place[_TOTAL], :width])
+                    if place[_TIMED] >= 0:
+                        _add(factor * time, power, state[place[_TIMED], :width])
+                    if place[_SHIFTED] >= 0:
+                        _add(factor * shift, power, state[place[_SHIFTED], :width])
+                    if place[_WALKED] >= 0:
+                        _add_product(factor, power, walk, state[place[_WALKED], :width])
+                if role & _ENDS != 0 and place[_WALK] >= 0:
+                    state[place[_WALK], :width] = walk
+        for row in range(out.shape[0]):
+            out[row, begin : begin + width] = state[row, :width]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GBMSteps:
+    """The intervals between observed dates, [time].
+
+    Attributes
+    ----------
+    times, intervals, root : ndarray [time]
+        Dates, the intervals that end there and their square roots; years.
+    shift : ndarray [time]
+        Mean of each log-return.
+    """
+
+    times: FloatArray
+    intervals: FloatArray
+    root: FloatArray
+    shift: FloatArray
+
+
+@lru_cache(maxsize=1024)
+def steps(vol: float, observed: Observation, market: Market, stretch: float) -> GBMSteps:
+    """Of one world."""
+    intervals = stretch * observed.intervals
+    growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
+    return GBMSteps(
+        times=stretch * observed.times, intervals=intervals, root=np.sqrt(intervals), shift=growth - 0.5 * vol**2 * intervals
+    )
+
+
+_BY_SUMMARY = {
+    "mean": ("total",),
+    "log_mean": ("walks",),
+    "minimum": ("low",),
+    "maximum": ("high",),
+    "last": ("walk",),
+    "log_last": ("walk",),
+}
+_BY_SCORE = {
+    "spot": ("first",),
+    "rate": ("walk",),
+    "dividend": ("walk",),
+    "vol": ("squares", "walk"),
+    "time": ("drifts", "squares"),
+}
+_BY_SLOPE = {
+    ("mean", "spot"): ("total",),
+    ("mean", "rate"): ("timed",),
+    ("mean", "dividend"): ("timed",),
+    ("mean", "vol"): ("walked", "timed"),
+    ("mean", "time"): ("walked", "shifted"),
+    ("log_mean", "vol"): ("walks",),
+    ("log_mean", "time"): ("walks",),
+    ("log_last", "vol"): ("walk",),
+    ("log_last", "time"): ("walk",),
+}
+
+
+def _rows(needs: Needs) -> frozenset[str]:
+    rows: list[str] = []
+    for name in needs.summaries:
+        rows += _BY_SUMMARY.get(name, ())
+    for parameter in needs.scores:
+        rows += _BY_SCORE.get(parameter, ())
+    for slope in needs.slopes:
+        rows += _BY_SLOPE.get(slope, ())
+    return frozenset(rows)
+
+
+_Key = tuple[int, int, float, int]
+
+
+class _Item(NamedTuple):
+    """Paths and which of their rows are wanted; ``scale`` multiplies W in their log-spot."""
+
+    look: Look
+    vol: float
+    rows: frozenset[str]
+
+    @property
+    def key(self) -> _Key:
+        return Foreseen.key(self.look.model, self.look.market, self.look.stretch, self.look.observed)
+
+    @property
+    def scale(self) -> float:
+        return self.vol * math.sqrt(self.look.stretch)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Program:
+    """The arguments of `_summarise` that are the same for every block, and which rows come out: (key of the look, name of the row)."""
+
+    root: FloatArray
+    starts: IntArray
+    items: IntArray
+    roles: IntArray
+    constants: FloatArray
+    scales: FloatArray
+    places: IntArray
+    outs: tuple[tuple[_Key, str], ...]
+
+    @property
+    def chunk(self) -> int:
+        return _CHUNK if self.places.max(initial=0) < _FEW else _SMALL_CHUNK
+
+
+def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
+    order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
+    places = np.full((len(order), len(ROWS) + 1), -1)
+    outs: list[tuple[_Key, str]] = []
+    nodes, items, roles, constants = [], [], [], []
+    for number, item in enumerate(order):
+        observed, market = item.look.observed, item.look.market
+        made = steps(item.vol, observed, market, item.look.stretch)
+        for place, name in enumerate(ROWS):
+            if name in item.rows:
+                places[number, place] = len(outs)
+                outs.append((item.key, name))
+        role = np.where(np.diff(observed.index, prepend=-1) == 1, _NEXT, 0)
+        role[0] |= _BEGINS
+        role[-1] |= _ENDS
+        shift = np.cumsum(made.shift)
+        level = math.log(market.spot) + shift
+        own, drift = 1.0 / np.sqrt(observed.intervals), made.shift / (item.vol * made.root)
+        nodes.append(observed.index)
+        items.append(np.full(len(role), number))
+        roles.append(role)
+        constants.append(np.stack([level, np.exp(level), own, drift, made.times, shift], axis=-1))
+    kept = len(outs)
+    for number, role in enumerate(roles):
+        if not (role & _NEXT).all():
+            places[number, _THEN] = kept
+            kept += 1
+    at = np.concatenate(nodes)
+    by_node, last = np.argsort(at, kind="stable"), int(at.max())
+    return _Program(
+        root=np.sqrt(np.diff(lattice[: last + 1], prepend=0.0)),
+        starts=np.searchsorted(at[by_node], np.arange(last + 2)),
+        items=np.concatenate(items)[by_node],
+        roles=np.concatenate(roles)[by_node],
+        constants=np.ascontiguousarray(np.concatenate(constants)[by_node]),
+        scales=np.array([item.scale for item in order]),
+        places=places,
+        outs=tuple(outs),
+    )
+
+
+class Summaries:
+    """Rows of a block: those foreseen are made together when the first is asked for, others when they are."""
+
+    __slots__ = ("_block", "_found")
+
+    def __init__(self, block: Block, foreseen: Iterable[tuple[Look, float]]):
+        self._block, self._found = block, dict[tuple[_Key, str], FloatArray]()
+        program = block.foreseen.once(Summaries, lambda: self._foreseen(foreseen))
+        if program is not None:
+            self._make(program)
+
+    def row(self, look: Look, vol: float, name: str) -> FloatArray:
+        """One of `ROWS`, [lane], of a world with this volatility."""
+        item = _Item(look, vol, frozenset(ROWS))
+        key = item.key
+        if (key, name) not in self._found:
+            self._make(_program(self._block.lattice, [item]))
+        return self._found[key, name]
+
+    def _foreseen(self, looks: Iterable[tuple[Look, float]]) -> _Program | None:
+        items = [_Item(look, vol, rows) for look, vol in looks if (rows := _rows(look.needs))]
+        return _program(self._block.lattice, items) if items else None
+
+    def _make(self, program: _Program) -> None:
+        block = self._block
+        out = empty((len(program.outs), block.lanes))
+        _summarise(
+            _NONE if isinstance(block.sampling, PseudoRandom) else block.normals(),
+            *block.key,
+            block.first,
+            program.root,
+            program.starts,
+            program.items,
+            program.roles,
+            program.constants,
+            program.scales,
+            program.places,
+            program.chunk,
+            out,
+        )
+        self._found.update(zip(program.outs, out, strict=True))
+
+
+_NONE = np.empty((0, 0))

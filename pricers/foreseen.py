@@ -63,6 +63,11 @@ class Look:
     observed: Observation
     needs: Needs
 
+    @property
+    def key(self) -> tuple[int, int, float, int]:
+        """What the paths are known by, as long as the look is."""
+        return id(self.model), id(self.market), self.stretch, id(self.observed)
+
 
 class Foreseen:
     """The looks at one lattice of a run, those at the same paths taken together.
@@ -76,14 +81,8 @@ class Foreseen:
         self._looks: dict[tuple[int, int, float, int], Look] = {}
         self._made: dict[Hashable, Any] = {}
         for look in looks:
-            key = self.key(look.model, look.market, look.stretch, look.observed)
-            known = self._looks.get(key)
-            self._looks[key] = look if known is None else replace(known, needs=known.needs | look.needs)
-
-    @staticmethod
-    def key(model: Model, market: Market, stretch: float, observed: Observation) -> tuple[int, int, float, int]:
-        """What paths are known by."""
-        return id(model), id(market), stretch, id(observed)
+            known = self._looks.get(look.key)
+            self._looks[look.key] = look if known is None else replace(known, needs=known.needs | look.needs)
 
     def __iter__(self) -> Iterator[Look]:
         return iter(self._looks.values())

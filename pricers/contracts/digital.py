@@ -69,4 +69,4 @@ class Digital(Contract):
         """See `Contract.payoff`."""
         level = math.log(self.strike)
         paid = paths.log_last > level if self.option == "call" else paths.log_last < level
-        return np.where(paid, self.cash, 0.0)
+        return np.multiply(paid, self.cash)

@@ -31,7 +31,7 @@ import numpy.typing as npt
 
 from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
-from pricers.paths import Law, Steps
+from pricers.paths import Law, Steps, exponentials
 from pricers.special import exp, fma
 from pricers.workspace import empty
 
@@ -52,6 +52,29 @@ def _spots(level, share, rows, walk, integral, drift, out):
         w, i, q, here = walk[rows[t]], integral[rows[t]], drift[rows[t]], out[t]
         for lane in range(out.shape[1]):
             here[lane] = exp(fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])))
+
+
+@kernel
+def _total(level, share, rows, walk, integral, drift, out):
+    """Sum over the rows of what `_spots` would fill."""
+    root = math.sqrt(share)
+    out[:] = 0.0
+    for t in range(len(rows)):
+        w, i, q = walk[rows[t]], integral[rows[t]], drift[rows[t]]
+        for lane in range(out.shape[0]):
+            out[lane] += exp(fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])))
+
+
+@kernel
+def _least(sign, level, share, rows, walk, integral, drift, out):
+    """Least logarithm of what `_spots` would fill, times ``sign``: with -1 the greatest."""
+    root = math.sqrt(share)
+    out[:] = np.inf
+    for t in range(len(rows)):
+        w, i, q = walk[rows[t]], integral[rows[t]], drift[rows[t]]
+        for lane in range(out.shape[0]):
+            x, least = sign * fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])), out[lane]
+            out[lane] = x if x < least or x != x else least  # NaN stays
 
 
 @kernel
@@ -239,7 +262,20 @@ class ConditionalNormal(Law):
         Gives the path, differentiated by what is asked for.
     """
 
-    __slots__ = ("_growth", "_intervals", "_known", "_path", "_rows", "_share", "_times", "kind", "rho", "spot", "vol")
+    __slots__ = (
+        "_growth",
+        "_intervals",
+        "_known",
+        "_path",
+        "_rows",
+        "_share",
+        "_times",
+        "_total_growth",
+        "kind",
+        "rho",
+        "spot",
+        "vol",
+    )
 
     def __init__(
         self,
@@ -256,7 +292,26 @@ class ConditionalNormal(Law):
         self.kind, self.spot, self.rho, self.vol = kind, spot, rho, vol
         self._share, self._path, self._rows, self._times = 1.0 - rho * rho, path, rows, times
         self._intervals, self._growth = np.diff(times, prepend=0.0), np.diff(growth, prepend=0.0)
+        self._total_growth = growth
         self._known: dict[str, FloatArray] = {}
+
+    def summary(self, name: str) -> FloatArray | None:
+        """See `Law.summary`."""
+        path = self._path()
+        level, rows, sums = math.log(self.spot) + self._total_growth, self._rows, (path.walk, path.integral, path.drift)
+        out = np.empty(path.walk.shape[1])
+        match name:
+            case "mean":
+                _total(level, self._share, rows, *sums, out)
+                return out * (1.0 / len(rows))
+            case "minimum" | "maximum":
+                sign = 1.0 if name == "minimum" else -1.0
+                _least(sign, level, self._share, rows, *sums, out)
+                return exponentials(sign * out)
+            case "last":
+                _spots(level[-1:], self._share, rows[-1:], *sums, out[None])
+                return out
+        return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
         """See `Law.score`."""
@@ -292,7 +347,7 @@ class ConditionalNormal(Law):
             case "vol":
                 return 2.0 * self.vol * self._tangent("v0")
             case "time":
-                return (self._tangent("time") + np.cumsum(self._growth)[:, None]) / self._times[-1]
+                return (self._tangent("time") + self._total_growth[:, None]) / self._times[-1]
         return self._tangent(parameter)
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:

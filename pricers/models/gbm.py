@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +14,7 @@ from pricers.errors import NotApplicable, positive
 from pricers.foreseen import Look, Needs
 from pricers.kernel import kernel
 from pricers.market import Market
-from pricers.models.gbm_summaries import Summaries, steps
+from pricers.models.gbm_summaries import Summaries
 from pricers.models.model import Model
 from pricers.paths import Law, Paths, Steps, exponentials
 from pricers.special import exp_normal, fma
@@ -79,14 +77,9 @@ class GBM(Model):
         foreseen = ((look, look.model.vol) for look in block.foreseen if isinstance(look.model, GBM))
         summaries = block.once(GBM, lambda: Summaries(block, foreseen))
         look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
-        law = _LogNormal(look, self.vol, block, partial(summaries.row, look, self.vol))
-        return Paths(
-            times=law.times,
-            lanes=block.lanes,
-            spot=law.spots,
-            log_discount=stretch * float(market.log_discount(observed.times[-1])),
-            law=law,
-        )
+        law = _LogNormal(look, self.vol, block, summaries)
+        made = law.made
+        return Paths(times=made.times, lanes=block.lanes, spot=law.spots, log_discount=made.log_discount, law=law)
 
     def bumped(self, parameter: str, by: float) -> GBM:
         """See `Model.bumped`."""
@@ -103,17 +96,15 @@ class _LogNormal(Law):
     Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
     """
 
-    __slots__ = ("_block", "_look", "_row", "_steps", "spot", "vol")
+    __slots__ = ("_block", "_look", "_summaries", "made", "spot", "vol")
 
-    def __init__(self, look: Look, vol: float, block: Block, row: Callable[[str], FloatArray]):
+    def __init__(self, look: Look, vol: float, block: Block, summaries: Summaries):
         self.spot, self.vol = look.market.spot, vol
-        self._look, self._block, self._row = look, block, row
-        self._steps = steps(vol, look.observed, look.market, look.stretch)
+        self._look, self._block, self._summaries = look, block, summaries
+        self.made = summaries.steps(look, vol)
 
-    @property
-    def times(self) -> FloatArray:
-        """Observed dates, years."""
-        return self._steps.times
+    def _row(self, name: str) -> FloatArray:
+        return self._summaries.row(self._look, self.vol, name)
 
     @property
     def normals(self) -> FloatArray:
@@ -125,13 +116,8 @@ class _LogNormal(Law):
         observed, lattice = self._look.observed, self._block.lattice
         root = math.sqrt(self._look.stretch) * np.sqrt(np.diff(lattice, prepend=0.0))
         out = empty((len(observed.times), self._block.lanes))
-        _spots(self.vol, root, observed.index, np.exp(self._level), self._block.normals(), out)
+        _spots(self.vol, root, observed.index, np.exp(self.made.level), self._block.normals(), out)
         return out
-
-    @property
-    def _level(self) -> FloatArray:
-        """Log-spot at W = 0, [time]."""
-        return math.log(self.spot) + np.cumsum(self._steps.shift)
 
     @property
     def _walk(self) -> FloatArray:
@@ -144,25 +130,25 @@ class _LogNormal(Law):
 
     def summary(self, name: str) -> FloatArray | None:
         """See `Law.summary`."""
-        count = len(self._steps.shift)
+        count = len(self.made.shift)
         match name:
             case "mean":
                 return self._row("total") * (1.0 / count)
             case "log_mean":
-                return self._level.mean() + self.vol / count * self._stretched("walks")
+                return self.made.mean_level + self.vol / count * self._stretched("walks")
             case "minimum":
                 return exponentials(self._row("low"))
             case "maximum":
                 return exponentials(self._row("high"))
             case "log_last":
-                return self._level[-1] + self.vol * self._walk
+                return self.made.level[-1] + self.vol * self._walk
             case "last":
-                return exponentials(self._level[-1] + self.vol * self._walk)
+                return exponentials(self.made.level[-1] + self.vol * self._walk)
         return None
 
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:
         """See `Law.slope`."""
-        made = self._steps
+        made = self.made
         count, last = len(made.shift), made.times[-1]
         match name, parameter:
             case "mean", "spot":
@@ -176,24 +162,24 @@ class _LogNormal(Law):
             case "mean", "time":
                 return (0.5 * self.vol * self._stretched("walked") + self._row("shifted")) * (1.0 / (count * last))
             case "log_mean", "vol":
-                return self._stretched("walks") * (1.0 / count) - self.vol * made.times.mean()
+                return self._stretched("walks") * (1.0 / count) - self.vol * made.mean_time
             case "log_mean", "time":
-                return (0.5 * self.vol / count * self._stretched("walks") + np.cumsum(made.shift).mean()) / last
+                return (0.5 * self.vol / count * self._stretched("walks") + made.mean_shifted) / last
             case "log_last", "vol":
                 return self._walk - self.vol * last
             case "log_last", "time":
-                return (0.5 * self.vol * self._walk + made.shift.sum()) / last
+                return (0.5 * self.vol * self._walk + made.shifted[-1]) / last
             case "log_mean" | "log_last", "spot":
                 return 1.0 / self.spot
             case "log_mean", "rate" | "dividend":
-                return float(made.times.mean()) * (1.0 if parameter == "rate" else -1.0)
+                return made.mean_time * (1.0 if parameter == "rate" else -1.0)
             case "log_last", "rate" | "dividend":
                 return float(last) * (1.0 if parameter == "rate" else -1.0)
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
         """See `Law.score`."""
-        vol, made = self.vol, self._steps
+        vol, made = self.vol, self.made
         last, root = float(made.times[-1]), float(made.root[0])
         match parameters:
             case ("spot",):
@@ -219,7 +205,7 @@ class _LogNormal(Law):
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""
-        made = self._steps
+        made = self.made
         times, last = made.times[:, None], made.times[-1]
         match parameter:
             case "spot":
@@ -236,7 +222,7 @@ class _LogNormal(Law):
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """See `Law.steps`."""
-        made = self._steps
+        made = self.made
         root, last, nothing = made.root, made.times[-1], np.zeros_like(made.root)
         slopes = {
             "spot": (nothing, nothing),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.draws import Block, Observation
-from pricers.foreseen import Foreseen, Look, Needs
+from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
 from pricers.market import Market
 from pricers.philox import four_normals
@@ -195,29 +195,53 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GBMSteps:
-    """The intervals between observed dates, [time].
+    """What no path of a world changes at observed dates.
 
     Attributes
     ----------
     times, intervals, root : ndarray [time]
         Dates, the intervals that end there and their square roots; years.
-    shift : ndarray [time]
-        Mean of each log-return.
+    shift, shifted : ndarray [time]
+        Mean of each log-return, and their sums so far.
+    level : ndarray [time]
+        Mean of the log-spot.
+    mean_time, mean_shifted, mean_level : float
+        Means over the dates.
+    log_discount : float
+        Of the last date.
     """
 
     times: FloatArray
     intervals: FloatArray
     root: FloatArray
     shift: FloatArray
+    shifted: FloatArray
+    level: FloatArray
+    mean_time: float
+    mean_shifted: float
+    mean_level: float
+    log_discount: float
 
 
 @lru_cache(maxsize=1024)
 def steps(vol: float, observed: Observation, market: Market, stretch: float) -> GBMSteps:
     """Of one world."""
     intervals = stretch * observed.intervals
-    growth = stretch * np.diff(market.log_growth(observed.times), prepend=0.0)
+    times = stretch * observed.times
+    shift = stretch * np.diff(market.log_growth(observed.times), prepend=0.0) - 0.5 * vol**2 * intervals
+    shifted = np.cumsum(shift)
+    level = math.log(market.spot) + shifted
     return GBMSteps(
-        times=stretch * observed.times, intervals=intervals, root=np.sqrt(intervals), shift=growth - 0.5 * vol**2 * intervals
+        times=times,
+        intervals=intervals,
+        root=np.sqrt(intervals),
+        shift=shift,
+        shifted=shifted,
+        level=level,
+        mean_time=float(times.mean()),
+        mean_shifted=float(shifted.mean()),
+        mean_level=float(level.mean()),
+        log_discount=stretch * float(market.log_discount(observed.times[-1])),
     )
 
 
@@ -271,10 +295,6 @@ class _Item(NamedTuple):
     rows: frozenset[str]
 
     @property
-    def key(self) -> _Key:
-        return Foreseen.key(self.look.model, self.look.market, self.look.stretch, self.look.observed)
-
-    @property
     def scale(self) -> float:
         return self.vol * math.sqrt(self.look.stretch)
 
@@ -308,17 +328,15 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
         for place, name in enumerate(ROWS):
             if name in item.rows:
                 places[number, place] = len(outs)
-                outs.append((item.key, name))
+                outs.append((item.look.key, name))
         role = np.where(np.diff(observed.index, prepend=-1) == 1, _NEXT, 0)
         role[0] |= _BEGINS
         role[-1] |= _ENDS
-        shift = np.cumsum(made.shift)
-        level = math.log(market.spot) + shift
         own, drift = 1.0 / np.sqrt(observed.intervals), made.shift / (item.vol * made.root)
         nodes.append(observed.index)
         items.append(np.full(len(role), number))
         roles.append(role)
-        constants.append(np.stack([level, np.exp(level), own, drift, made.times, shift], axis=-1))
+        constants.append(np.stack([made.level, np.exp(made.level), own, drift, made.times, made.shifted], axis=-1))
     kept = len(outs)
     for number, role in enumerate(roles):
         if not (role & _NEXT).all():
@@ -341,23 +359,32 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
 class Summaries:
     """Rows of a block: those foreseen are made together when the first is asked for, others when they are."""
 
-    __slots__ = ("_block", "_found")
+    __slots__ = ("_asked", "_block", "_found", "_known")
 
     def __init__(self, block: Block, foreseen: Iterable[tuple[Look, float]]):
         self._block, self._found = block, dict[tuple[_Key, str], FloatArray]()
+        self._asked: list[Look] = []  # keeps their keys theirs
+        self._known = block.foreseen.once(GBMSteps, dict[_Key, GBMSteps])
         program = block.foreseen.once(Summaries, lambda: self._foreseen(foreseen))
         if program is not None:
             self._make(program)
 
+    def steps(self, look: Look, vol: float) -> GBMSteps:
+        """Those of a world with this volatility."""
+        found = self._known.get(look.key)
+        return found if found is not None else steps(vol, look.observed, look.market, look.stretch)
+
     def row(self, look: Look, vol: float, name: str) -> FloatArray:
         """One of `ROWS`, [lane], of a world with this volatility."""
-        item = _Item(look, vol, frozenset(ROWS))
-        key = item.key
+        key = look.key
         if (key, name) not in self._found:
-            self._make(_program(self._block.lattice, [item]))
+            self._asked.append(look)
+            self._make(_program(self._block.lattice, [_Item(look, vol, frozenset(ROWS))]))
         return self._found[key, name]
 
     def _foreseen(self, looks: Iterable[tuple[Look, float]]) -> _Program | None:
+        looks = list(looks)
+        self._known.update((look.key, steps(vol, look.observed, look.market, look.stretch)) for look, vol in looks)
         items = [_Item(look, vol, rows) for look, vol in looks if (rows := _rows(look.needs))]
         return _program(self._block.lattice, items) if items else None
 

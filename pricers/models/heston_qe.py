@@ -158,6 +158,77 @@ def _step(m, s2, A, z, hazard, shape):
     return x, m * x_psi, log_mean, log_y, log_psi, inverse
 
 
+@device
+def _calm(m, s2, A, z):
+    """`_step` to the bit where psi is below the switch: the quadratic branch alone, at half the price."""
+    inverse = 1.0 / m if m > _TINY else 0.0
+    psi = s2 * inverse * inverse
+    y = A * m
+    r = math.sqrt(fma(-0.5, psi, 1.0))
+    q = 1.0 - r
+    e = math.sqrt(r * q)
+    x = fma(2.0 * e, z, fma(q * z, z, r))
+    x = 0.0 if x < 0.0 else x
+    d = fma(-2.0 * y, q, 1.0)
+    d_inverse = 1.0 / d
+    log_mean = fma(y * r, d_inverse, -0.5 * log_unguarded(d))
+    x_psi = (fma(-z, z, 1.0) + (z * fma(-2.0, r, 1.0) / e if e > 0.0 else 0.0)) * (-0.25 / r)
+    log_y = fma(r * d_inverse, d_inverse, q * d_inverse)
+    yd = y * d_inverse
+    return x, m * x_psi, log_mean, log_y, 0.5 * (yd * yd), inverse, psi
+
+
+_X, _X_PSI, _LOG, _LOG_Y, _LOG_PSI, _INVERSE, _PSI = range(7)
+_FEW_Z, _FEW_M, _FEW_S2, _FEW_Y, _FEW_PSI = range(7, 12)
+_VARIANCE, _WALKED, _INTEGRAL, _DRIFT = range(12, 16)
+_PATH_ROWS = 16
+_WHOLE = 8  # lanes of a vector, at most
+
+
+@device
+def _stepped(step, z, shape, work, index, slopes):
+    """`_step` of a chunk of lanes, among the rows of work [row, lane]; its slopes too, where these are wanted.
+
+    Few lanes are at or beyond the switch, with the variance near zero. Those are gathered and taken through the whole step together; the
+    others need the quadratic branch only.
+    """
+    m1, m0, s1, s0, A, low = step[0], step[1], step[2], step[3], step[4], shape[0]
+    for lane in range(z.size):
+        v = work[_VARIANCE, lane]
+        x, x_psi, log_mean, log_y, log_psi, inverse, psi = _calm(fma(m1, v, m0), fma(s1, v, s0), A, z[lane])
+        work[_X, lane], work[_LOG, lane], work[_PSI, lane] = x, log_mean, psi
+        if slopes:
+            work[_X_PSI, lane], work[_LOG_Y, lane], work[_LOG_PSI, lane], work[_INVERSE, lane] = x_psi, log_y, log_psi, inverse
+    rough = 0
+    for lane in range(z.size):
+        rough += 1 if work[_PSI, lane] >= low else 0
+    if rough == 0:
+        return
+    count = 0
+    for lane in range(z.size):
+        index[count] = lane
+        count += 1 if work[_PSI, lane] >= low else 0
+    whole = (rough + _WHOLE - 1) // _WHOLE * _WHOLE  # whole vectors, filled up with the first again
+    for k in range(rough, whole):
+        index[k] = index[0]
+    for k in range(whole):
+        lane = index[k]
+        v = work[_VARIANCE, lane]
+        work[_FEW_Z, k], work[_FEW_M, k], work[_FEW_S2, k] = z[lane], fma(m1, v, m0), fma(s1, v, s0)
+    for k in range(whole):
+        z_k = work[_FEW_Z, k]
+        x, x_psi, log_mean, log_y, log_psi, _ = _step(work[_FEW_M, k], work[_FEW_S2, k], A, z_k, _hazard(z_k), shape)
+        work[_FEW_Z, k], work[_FEW_M, k] = x, log_mean
+        if slopes:
+            work[_FEW_S2, k], work[_FEW_Y, k], work[_FEW_PSI, k] = x_psi, log_y, log_psi
+    for k in range(rough):
+        lane = index[k]
+        work[_X, lane], work[_LOG, lane] = work[_FEW_Z, k], work[_FEW_M, k]
+        if slopes:
+            work[_X_PSI, lane] = work[_FEW_S2, k]
+            work[_LOG_Y, lane], work[_LOG_PSI, lane] = work[_FEW_Y, k], work[_FEW_PSI, k]
+
+
 @kernel
 def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift):
     r"""Variance paths of a block, as the sums that spots are made of.
@@ -166,44 +237,37 @@ def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift):
     At the nodes ``watched``, into walk, integral and drift [row, lane] go the sums of :math:`\sqrt{I}\,z`, of
     :math:`I = h (V + V')/2` and of :math:`A V' - L`.
     """
-    state = np.empty((5, CHUNK))
-    hazard, variance, walked, spent, drifted = state[0], state[1], state[2], state[3], state[4]
+    work, index = np.empty((_PATH_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
     for first in range(0, normals.shape[1], CHUNK):
         width = min(CHUNK, normals.shape[1] - first)
-        for lane in range(width):
-            variance[lane] = v0
-            walked[lane] = 0.0
-            spent[lane] = 0.0
-            drifted[lane] = 0.0
+        work[:] = 0.0
+        work[_VARIANCE] = v0
         row = 0
         for t in range(watched[-1] + 1):
-            m1, m0, s1, s0, A, half = steps[t, 0], steps[t, 1], steps[t, 2], steps[t, 3], steps[t, 4], steps[t, 5]
             z, b = normals[t, first : first + width], shocks[t, first : first + width]
+            _stepped(steps[t], z, shape, work, index, False)
+            m1, m0, A, half = steps[t, 0], steps[t, 1], steps[t, 4], steps[t, 5]
             for lane in range(width):
-                hazard[lane] = _hazard(z[lane])
-            for lane in range(width):
-                v = variance[lane]
-                m = fma(m1, v, m0)
-                x, _, log_mean, _, _, _ = _step(m, fma(s1, v, s0), A, z[lane], hazard[lane], shape)
-                after = m * x
+                v = work[_VARIANCE, lane]
+                after = fma(m1, v, m0) * work[_X, lane]
                 area = half * (v + after)
-                variance[lane] = after
-                walked[lane] += math.sqrt(area) * b[lane]
-                spent[lane] += area
-                drifted[lane] += fma(A, after, -log_mean)
+                work[_VARIANCE, lane] = after
+                work[_WALKED, lane] += math.sqrt(area) * b[lane]
+                work[_INTEGRAL, lane] += area
+                work[_DRIFT, lane] += fma(A, after, -work[_LOG, lane])
             if t == watched[row]:
-                walk[row, first : first + width] = walked[:width]
-                integral[row, first : first + width] = spent[:width]
-                drift[row, first : first + width] = drifted[:width]
+                walk[row, first : first + width] = work[_WALKED, :width]
+                integral[row, first : first + width] = work[_INTEGRAL, :width]
+                drift[row, first : first + width] = work[_DRIFT, :width]
                 row += 1
 
 
 # Rows of the one array that a chunk's slopes live in: at constant distances, so that the compiler sees that they do not overlap.
-_V, _BOTH, _BY_M, _BY_S, _DRIFT_BY_M, _DRIFT_BY_S, _DRIFT_BY_A = range(7)
-_U, _SPREAD, _WIDENED = range(7, 10)
-_MOVED, _SPENT, _DRIFTED = 10, 16, 22  # of V, of the integral and of the drift by each of `SLOPES`
-_SPENT_THEN, _DRIFTED_THEN, _TOTAL = 28, 34, 40  # those at the last watched node, and scores
-_ROWS = 46
+_V, _BOTH, _BY_M, _BY_S, _DRIFT_BY_M, _DRIFT_BY_S, _DRIFT_BY_A = range(16, 23)
+_U, _SPREAD, _WIDENED, _WALKED_THEN, _INTEGRAL_THEN = range(23, 28)
+_MOVED, _SPENT, _DRIFTED = 28, 34, 40  # of V, of the integral and of the drift by each of `SLOPES`
+_SPENT_THEN, _DRIFTED_THEN, _TOTAL = 46, 52, 58  # those at the last watched node, and scores
+_ROWS = 64
 _V0, _KAPPA, _THETA, _XI, _RHO, _TIME = range(6)
 
 
@@ -220,9 +284,15 @@ def _advance(work, p, lane, on, off, half, push, drift_push, scored):
 
 
 @device
-def _move(work, width, step, k, scored):
-    """One step of all slopes; ``scored``: with it ends an interval that it is the whole of."""
+def _move(work, width, step, k, alone, scored):
+    """One step of all slopes, or of that by v0 ``alone``; ``scored``: with it ends an interval that it is the whole of."""
     m1, s1, s0, half = step[0], step[2], step[3], step[5]
+    if alone:
+        for lane in range(width):
+            on = fma(work[_BY_M, lane], m1, work[_BY_S, lane] * s1)
+            off = fma(work[_DRIFT_BY_M, lane], m1, work[_DRIFT_BY_S, lane] * s1)
+            _advance(work, _V0, lane, on, off, half, 0.0, 0.0, scored)
+        return
     for lane in range(width):
         v, a, b = work[_V, lane], work[_BY_M, lane], work[_BY_S, lane]
         c, d, e = work[_DRIFT_BY_M, lane], work[_DRIFT_BY_S, lane], work[_DRIFT_BY_A, lane]
@@ -253,26 +323,24 @@ def _evolve_moved(
     integrals [place, row, lane] have rows, the derivatives of drift and integral at the watched nodes go there; if not, scores
     [place, lane] of returns between these nodes are added up.
     """
-    keep = drifts.shape[1] > 0
+    keep, alone = drifts.shape[1] > 0, len(places) == 1 and places[0] == _V0
     scale, inverse_share = 1.0 / math.sqrt(share), 1.0 / share
-    state = np.empty((7, CHUNK))
-    hazard, variance, walked, spent, drifted, walked_then, spent_then = state
-    work = np.empty((_ROWS, CHUNK))
+    work, index = np.empty((_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
     for first in range(0, normals.shape[1], CHUNK):
         last = min(first + CHUNK, normals.shape[1])
         width = last - first
-        state[:], work[:] = 0.0, 0.0
-        variance[:], work[_MOVED] = v0, 1.0
+        work[:] = 0.0
+        work[_VARIANCE], work[_MOVED] = v0, 1.0
         row, then = 0, -1
         for t in range(watched[-1] + 1):
             m1, m0, s1, s0, A, half = steps[t, 0], steps[t, 1], steps[t, 2], steps[t, 3], steps[t, 4], steps[t, 5]
             z, b = normals[t, first:last], shocks[t, first:last]
+            _stepped(steps[t], z, shape, work, index, True)
             for lane in range(width):
-                hazard[lane] = _hazard(z[lane])
-            for lane in range(width):
-                v = variance[lane]
+                v = work[_VARIANCE, lane]
                 m, s2 = fma(m1, v, m0), fma(s1, v, s0)
-                x, x_psi, log_mean, log_y, log_psi, inverse = _step(m, s2, A, z[lane], hazard[lane], shape)
+                x, x_psi, inverse = work[_X, lane], work[_X_PSI, lane], work[_INVERSE, lane]
+                log_y, log_psi = work[_LOG_Y, lane], work[_LOG_PSI, lane]
                 after = m * x
                 area = half * (v + after)
                 psi_s = inverse * inverse
@@ -285,26 +353,27 @@ def _evolve_moved(
                 work[_DRIFT_BY_M, lane] = fma(A, v_m - log_y, -log_psi * psi_m)
                 work[_DRIFT_BY_S, lane] = fma(A, v_s, -log_psi * psi_s)
                 work[_DRIFT_BY_A, lane] = fma(-m, log_y, after)
-                variance[lane] = after
-                walked[lane] += math.sqrt(area) * b[lane]
-                spent[lane] += area
-                drifted[lane] += fma(A, after, -log_mean)
+                work[_VARIANCE, lane] = after
+                work[_WALKED, lane] += math.sqrt(area) * b[lane]
+                work[_INTEGRAL, lane] += area
+                work[_DRIFT, lane] += fma(A, after, -work[_LOG, lane])
             seen = t == watched[row]
             if seen and not keep:
                 for lane in range(width):
-                    area = spent[lane] - spent_then[lane]
-                    u, spread = shift_and_spread(walked[lane] - walked_then[lane], area, scale, inverse_share)
+                    area = work[_INTEGRAL, lane] - work[_INTEGRAL_THEN, lane]
+                    walked = work[_WALKED, lane] - work[_WALKED_THEN, lane]
+                    u, spread = shift_and_spread(walked, area, scale, inverse_share)
                     work[_U, lane], work[_SPREAD, lane], work[_WIDENED, lane] = u, share * spread, widening * area * spread
-                    walked_then[lane], spent_then[lane] = walked[lane], spent[lane]
+                    work[_WALKED_THEN, lane], work[_INTEGRAL_THEN, lane] = work[_WALKED, lane], work[_INTEGRAL, lane]
             if seen and not keep and then == t - 1:
-                _move(work, width, steps[t], slopes[t], True)
+                _move(work, width, steps[t], slopes[t], alone, True)
             else:
-                _move(work, width, steps[t], slopes[t], False)
+                _move(work, width, steps[t], slopes[t], alone, False)
             if not seen:
                 continue
             w, i, q = walk[row, first:last], integral[row, first:last], drift[row, first:last]
             for lane in range(width):
-                w[lane], i[lane], q[lane] = walked[lane], spent[lane], drifted[lane]
+                w[lane], i[lane], q[lane] = work[_WALKED, lane], work[_INTEGRAL, lane], work[_DRIFT, lane]
             if keep:
                 for p in range(len(places)):
                     i, i_now = integrals[p, row, first:last], work[_SPENT + places[p]]
@@ -314,7 +383,7 @@ def _evolve_moved(
                     for lane in range(width):
                         q[lane] = q_now[lane]
             elif then < t - 1:
-                for p in range(len(SLOPES)):
+                for p in range(1 if alone else len(SLOPES)):
                     for lane in range(width):
                         dq = work[_DRIFTED + p, lane] - work[_DRIFTED_THEN + p, lane]
                         di = work[_SPENT + p, lane] - work[_SPENT_THEN + p, lane]

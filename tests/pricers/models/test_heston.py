@@ -179,6 +179,18 @@ def test_what_was_foreseen_and_who_else_watches_changes_no_bit():
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("scheme", [QE(), FullTruncationEuler()], ids=["QE", "Euler"])
+def test_summaries_are_those_of_the_spots(scheme):
+    paths = replace(MILD, scheme=scheme).paths(block(), Observation(DATES, LATTICE), CURVE)
+    for name, of_spots in {
+        "mean": paths.spot.mean(axis=0),
+        "minimum": paths.spot.min(axis=0),
+        "maximum": paths.spot.max(axis=0),
+        "last": paths.spot[-1],
+    }.items():
+        assert getattr(paths, name) == pytest.approx(of_spots, rel=3e-15), name
+
+
 def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch):
     calls, evolve = [], QE.evolve
     monkeypatch.setattr(QE, "evolve", lambda self, *a, **k: calls.append((k["parameters"], k["slopes"])) or evolve(self, *a, **k))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 
 from benchmarks.merit import Measured
 from benchmarks.settings import Settings
@@ -11,9 +13,11 @@ from benchmarks.workloads import MARKET, Workload
 from greeks import Sensitivities, sensitivities
 from greeks.estimators.estimator import Estimator
 from pricers import Plan, PseudoRandom
+from pricers.contracts.contract import Contract
+from pricers.models.model import Model
 from pricers.sampling.sampling import Sampling
 
-__all__ = ["measure"]
+__all__ = ["measure", "measure_contract"]
 
 
 def measure(
@@ -28,21 +32,30 @@ def measure(
     """Price and the workload's Greeks on one thread."""
     model = workload.dynamics
     assert model is not None
-    paths = sampling.fitting(paths)
-    plan = Plan(paths=paths, seed=settings.seed, steps_per_year=workload.steps_per_year, sampling=sampling)
-    contract, asked = workload.contract, ("price", *workload.greeks)
+    plan = Plan(
+        paths=sampling.fitting(paths), seed=settings.seed, steps_per_year=workload.steps_per_year, sampling=sampling
+    )
+    found = measure_contract(workload.contract, model, workload.greeks, estimator, plan=plan, repeats=settings.repeats)
+    return replace(found, setting=setting or estimator.name)
+
+
+def measure_contract(
+    contract: Contract, model: Model, greeks: Sequence[str], estimator: Estimator, *, plan: Plan, repeats: int
+) -> Measured:
+    """Price and some Greeks of one contract on one thread."""
+    asked = ("price", *greeks)
 
     def run() -> Sensitivities:
         return sensitivities(contract, model, MARKET, greeks=asked, estimator=estimator, plan=plan, threads=1)
 
     found = run()
-    timing = timed(run, repeats=settings.repeats, warm=False)
+    timing = timed(run, repeats=repeats, warm=False)
     return Measured(
         party="ours",
-        setting=setting or estimator.name,
-        paths=paths,
+        setting=estimator.name,
+        paths=plan.paths,
         cpu=timing.cpu,
-        values={greek: found[greek].value for greek in workload.greeks},
-        stderrs={greek: found[greek].stderr for greek in workload.greeks},
-        samples=math.inf if sampling.independent else plan.batches,
+        values={greek: found[greek].value for greek in greeks},
+        stderrs={greek: found[greek].stderr for greek in greeks},
+        samples=math.inf if plan.sampling.independent else plan.batches,
     )

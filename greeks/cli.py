@@ -231,7 +231,8 @@ def _computed(
     given: argparse.Namespace, greeks: tuple[str, ...] | None, market: MarketData, progress: Progress | None
 ) -> BookRun:
     from greeks.crosschecks import crosscheck_run
-    from greeks.portfolio import estimators, read_book
+    from greeks.methods import estimators
+    from greeks.portfolio import read_book
     from greeks.risk import risk_run
     from pricers.errors import InvalidInput
     from pricers.plan import Plan

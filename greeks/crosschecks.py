@@ -35,7 +35,8 @@ from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import greek
 from greeks.markets import MarketData, Underlying
-from greeks.portfolio import Position, Reject, estimators, read_portfolio
+from greeks.methods import estimators
+from greeks.portfolio import Position, Reject, read_portfolio
 from greeks.run import Answer
 from greeks.totals import totals
 from pricers.errors import InvalidInput

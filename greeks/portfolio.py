@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import calendar
-import contextlib
 import csv
 import datetime as dt
 import difflib
-import importlib
 import itertools
 import math
-import pkgutil
-import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -22,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from greeks import cells
 from greeks.estimators.estimator import Estimator
 from greeks.markets import KINDS, MarketData
+from greeks.methods import classes, estimators
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, one_of
 from pricers.market import DAYS_PER_YEAR, Market
@@ -30,7 +27,7 @@ from pricers.models.model import Model
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Portfolio", "Position", "Reject", "estimators", "families", "read_book", "read_portfolio"]
+__all__ = ["Portfolio", "Position", "Reject", "families", "read_book", "read_portfolio"]
 
 REQUIRED = ("trade_id", "book", "underlying", "contract", "quantity")
 OPTIONAL = ("expiry", "estimator", "model")
@@ -396,25 +393,5 @@ def _fields(family: Any) -> tuple[Field[Any], ...]:
 @cache
 def families() -> dict[str, type[Contract]]:
     """Contract families whose terms are plain fields, by name."""
-    found: list[type[Contract]] = _classes("pricers.contracts", Contract)
+    found: list[type[Contract]] = classes("pricers.contracts", Contract)
     return {kind.family: kind for kind in found if is_dataclass(kind)}
-
-
-@cache
-def estimators() -> dict[str, Estimator]:
-    """Estimators that can be asked for by name, as they are by default: `LikelihoodRatio` is "likelihood_ratio"."""
-    found: dict[str, Estimator] = {}
-    for kind in _classes("greeks.estimators", Estimator):
-        with contextlib.suppress(TypeError, InvalidInput):  # abstract, or nothing without arguments
-            found[re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
-    return {name: estimator for name, estimator in found.items() if hasattr(estimator, "name")}
-
-
-def _classes(package: str, base: type[Any]) -> list[type[Any]]:
-    """Classes of a kind that are defined in the modules of a package."""
-    found = []
-    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-        for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
-            if isinstance(value, type) and issubclass(value, base) and value.__module__.endswith(f".{module.name}"):
-                found.append(value)
-    return found

@@ -36,9 +36,9 @@ from greeks.checks import check_of, refusal
 from greeks.comparison import threshold, verdicts
 from greeks.desk import desk
 from greeks.estimators.estimator import Estimator
-from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek, greek
 from greeks.markets import MarketData, Underlying
+from greeks.methods import method
 from greeks.portfolio import Position, Reject, read_portfolio
 from greeks.run import Answer
 from greeks.totals import Term, totals
@@ -68,7 +68,7 @@ def risk_report(
     market: MarketData | Mapping[str, Underlying],
     *,
     greeks: Sequence[str] | None = None,
-    estimator: Estimator | None = None,
+    estimator: Estimator | str | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -90,8 +90,9 @@ def risk_report(
         By default price, delta, gamma, vega, rho and theta of every trade, and the Greeks of their own parameters
         (``d_v0`` and so on) of those whose models have any. A Greek that is asked for has a row for every trade, though the
         trade's model may not define it.
-    estimator : Estimator, optional
-        For rows whose column ``estimator`` is empty; `LikelihoodRatio` by default.
+    estimator : Estimator or str, optional
+        For rows whose column ``estimator`` is empty: one, or the name of one. `LikelihoodRatio` by default: one method for all of a book
+        and a time that can be foreseen; "auto" lets a pilot run choose for each trade and Greek.
     plan : Plan, optional
         Paths and seed.
     threads : int, optional
@@ -132,7 +133,7 @@ def risk_run(
     market: MarketData | Mapping[str, Underlying],
     *,
     greeks: Sequence[str] | None = None,
-    estimator: Estimator | None = None,
+    estimator: Estimator | str | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
@@ -142,10 +143,8 @@ def risk_run(
     import pandas as pd
 
     clock, market, plan = Clock(), MarketData.of(market), plan_of(plan)
-    method = estimator if estimator is not None else LikelihoodRatio()
-    if not isinstance(method, Estimator):
-        raise InvalidInput("estimator", method, "must be an estimator, such as LikelihoodRatio()")
-    book = read_portfolio(portfolio, market, estimator=method)
+    asked = method(estimator, default="likelihood_ratio")
+    book = read_portfolio(portfolio, market, estimator=asked)
     wanted = known_greeks(greeks, book)
     clock.lap("portfolio")
     cases = [_case(row, tuple(wanted), plan, check) for row in book.positions]
@@ -179,7 +178,7 @@ def risk_run(
         errors=error_frame(errors),
         valuation=market.valuation,
         plan=plan,
-        estimator=method.name,
+        estimator=asked.name,
         greeks=tuple(wanted),
         threads=threads_used(threads),
         rows=len(book.rows),

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from greeks.choice import chosen
+from greeks.choice import chosen as settled
 from greeks.estimators.estimator import Estimator, Scene
-from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import STANDARD, greek
+from greeks.methods import method
 from greeks.run import Job, answer
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput
@@ -63,7 +63,7 @@ def sensitivities(
     market: Market,
     *,
     greeks: Sequence[str] = STANDARD,
-    estimator: Estimator | None = None,
+    estimator: Estimator | str | None = None,
     plan: Plan | None = None,
     threads: int | None = None,
 ) -> Sensitivities:
@@ -79,8 +79,9 @@ def sensitivities(
         What is differentiated, under which dynamics, in which market.
     greeks : sequence of str
         Among price, delta, gamma, vega, rho, theta, dividend_rho, vanna, volga, and ``d_`` + a parameter of the model.
-    estimator : Estimator, optional
-        `LikelihoodRatio` by default.
+    estimator : Estimator or str, optional
+        One, or the name of one, such as "likelihood_ratio". By default "auto": a pilot run finds out which unbiased estimator has the
+        least variance times cost for each Greek (`Auto`), and the estimate's note says which.
     plan : Plan, optional
         Paths and seed.
     threads : int, optional
@@ -98,12 +99,10 @@ def sensitivities(
     InvalidInput
         Where a Greek is not known.
     """
-    method = estimator if estimator is not None else LikelihoodRatio()
-    if not isinstance(method, Estimator):
-        raise InvalidInput("estimator", method, "must be an estimator, such as LikelihoodRatio()")
+    chosen = method(estimator, default="auto")
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
-    job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(method,))
+    job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(chosen,))
     return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
 
 
@@ -126,7 +125,7 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
-    (job,) = chosen([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    (job,) = settled([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
     while True:
         found = _estimates(job, plan, threads)
         share = max((e.stderr / targets[e.greek]) ** 2 for e in found if e.greek in targets)

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greeks import LikelihoodRatio, Pathwise, load_market
-from greeks.portfolio import Position, Reject, estimators, families, read_book, read_portfolio
+from greeks.methods import estimators
+from greeks.portfolio import Position, Reject, families, read_book, read_portfolio
 from pricers import GBM, Asian, Barrier, Digital, European, InvalidInput
 
 LR = LikelihoodRatio()

@@ -1,0 +1,53 @@
+"""Estimators by name."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import pkgutil
+import re
+from functools import cache
+from typing import Any
+
+from greeks.estimators.estimator import Estimator
+from pricers.errors import InvalidInput
+
+__all__ = ["classes", "estimators", "method"]
+
+
+@cache
+def estimators() -> dict[str, Estimator]:
+    """Estimators that can be asked for by name, as they are by default: `LikelihoodRatio` is "likelihood_ratio"."""
+    found: dict[str, Estimator] = {}
+    for kind in classes("greeks.estimators", Estimator):
+        with contextlib.suppress(TypeError, InvalidInput):  # abstract, or nothing without arguments
+            found[re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
+    return {name: estimator for name, estimator in found.items() if hasattr(estimator, "name")}
+
+
+def method(given: Estimator | str | None, *, default: str) -> Estimator:
+    """What was given, or the estimator of that name.
+
+    Raises
+    ------
+    InvalidInput
+        Where there is none.
+    """
+    given = default if given is None else given
+    if isinstance(given, Estimator):
+        return given
+    if isinstance(given, str) and given in estimators():
+        return estimators()[given]
+    raise InvalidInput(
+        "estimator", given, f"must be an estimator, such as LikelihoodRatio(), or the name of one: {', '.join(estimators())}"
+    )
+
+
+def classes(package: str, base: type[Any]) -> list[type[Any]]:
+    """Classes of a kind that are defined in the modules of a package."""
+    found = []
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        for value in vars(importlib.import_module(f"{package}.{module.name}")).values():
+            if isinstance(value, type) and issubclass(value, base) and value.__module__.endswith(f".{module.name}"):
+                found.append(value)
+    return found

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from greeks.estimators.finite_difference import FiniteDifference
     from greeks.estimators.likelihood_ratio import LikelihoodRatio
     from greeks.estimators.pathwise import Pathwise
+    from greeks.estimators.preintegrated import Preintegrated
     from greeks.estimators.survival import OneStepSurvival
     from greeks.markets import MarketData, Underlying, load_market
     from greeks.risk import risk_report
@@ -34,6 +35,7 @@ __all__ = [
     "NotApplicable",
     "OneStepSurvival",
     "Pathwise",
+    "Preintegrated",
     "Sensitivities",
     "Underlying",
     "__version__",
@@ -58,6 +60,7 @@ __getattr__ = lazy(
         "NotApplicable": "pricers.errors",
         "OneStepSurvival": "greeks.estimators.survival",
         "Pathwise": "greeks.estimators.pathwise",
+        "Preintegrated": "greeks.estimators.preintegrated",
         "Sensitivities": "greeks.sensitivity",
         "Underlying": "greeks.markets",
         "crosscheck": "greeks.comparison",

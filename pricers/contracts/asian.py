@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pricers.contracts.average import Average
+from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
@@ -72,6 +72,11 @@ class Asian(Contract):
         """The geometric average of the same fixings, and vanillas on the last one."""
         vanillas = tuple(European(option=o, strike=self.strike, expiry=self.fixings[-1]) for o in OPTIONS)
         return vanillas if self.average == "geometric" else (replace(self, average="geometric"), *vanillas)
+
+    @property
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`."""
+        return AverageClaim(mean=self.mean, option=self.option, strike=self.strike)
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.asian import Asian
-from pricers.contracts.average import Average
+from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
@@ -81,6 +81,11 @@ class AsianDigital(Contract):
     def jumps(self) -> bool:
         """Yes, where the average is the strike."""
         return True
+
+    @property
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`."""
+        return AverageClaim(mean=self.mean, option=self.option, strike=self.strike, cash=self.cash)
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pricers.errors import InvalidInput, increasing, one_of, positive
 from pricers.paths import Paths
 
-__all__ = ["AVERAGES", "Average"]
+__all__ = ["AVERAGES", "Average", "AverageClaim"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -84,3 +84,22 @@ class Average:
         r"""Derivative of the average, [lane], as each :math:`\ln S_k` moves at ``tangent[k]``."""
         moved = (paths.spot * tangent).mean(axis=0) if self.arithmetic else self.value(paths) * tangent.mean(axis=0)
         return self.future_share * moved
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AverageClaim:
+    r"""What is paid on an average A: :math:`(A - K)^+` or :math:`(K - A)^+`, or cash where the one or the other is positive.
+
+    Attributes
+    ----------
+    mean : Average
+    option : {"call", "put"}
+    strike : float
+    cash : float, optional
+        Paid instead of the difference.
+    """
+
+    mean: Average
+    option: str
+    strike: float
+    cash: float | None = None

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import AverageClaim
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
 
@@ -52,6 +53,11 @@ class Contract(ABC):
     def relatives(self) -> tuple[Contract, ...]:
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()
+
+    @property
+    def on_average(self) -> AverageClaim | None:
+        """The payoff as a claim on an average of the spot over all of the contract's dates, where it is one."""
+        return None
 
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
@@ -58,6 +59,12 @@ class Digital(Contract):
     def jumps(self) -> bool:
         """Yes, at the strike."""
         return True
+
+    @property
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`; the one date's spot is its own average."""
+        mean = Average(average="arithmetic", fixings=self.times)
+        return AverageClaim(mean=mean, option=self.option, strike=self.strike, cash=self.cash)
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

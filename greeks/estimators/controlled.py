@@ -20,6 +20,15 @@ __all__ = ["Controlled"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-10
+"""What an estimator without noise and a formula may differ by, as a share of the value: no control, and not of mean zero."""
+
+
+def _surplus(numbers: FloatArray, worth: float) -> FloatArray:
+    surplus = numbers - worth
+    surplus[np.abs(surplus) < _ROUNDING * abs(worth)] = 0.0
+    return surplus
+
 
 @dataclass(frozen=True, slots=True)
 class Controlled(PathEstimator):
@@ -72,7 +81,7 @@ class Controlled(PathEstimator):
             )
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
-            controls = (recipe.samples(paths)[0] - worth for recipe, worth in known)
+            controls = (_surplus(recipe.samples(paths)[0], worth) for recipe, worth in known)
             return (*inner.samples(paths), *controls)
 
         return Recipe(scenes=inner.scenes, samples=samples, controls=inner.controls + len(known), note=inner.note)

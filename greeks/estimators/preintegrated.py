@@ -250,13 +250,13 @@ def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, 
     """
     count, lanes = normals.shape
     level, slope = np.empty((count, CHUNK)), np.empty((count, CHUNK))
-    work, sums = np.empty((7, CHUNK)), np.empty((2, CHUNK))
+    work, sums = np.empty((6, CHUNK)), np.empty((2, CHUNK))
     log_strike, whole = math.log(strike), share * count
     for first in range(0, lanes, CHUNK):
         last = min(first + CHUNK, lanes)
         width = last - first
         one, two, base, tilt = work[0, :width], work[1, :width], work[2, :width], work[3, :width]
-        root, by_level, by_slope = work[4, :width], work[5, :width], work[6, :width]
+        by_level, by_slope = work[4, :width], work[5, :width]
         value, bend = out[0, first:last], out[1, first:last]
         _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, base, tilt, out)
         sums[:] = 0.0
@@ -318,25 +318,36 @@ class _Integrated(NamedTuple):
         """Derivative by a parameter of model or market, [lane], discounting left out."""
         if parameter == "spot":
             return self.by_mean[0] / self.steps.spot
-        steps = path.law.steps((parameter,))
+        steps = _steps(path, parameter, len(self.by_mean))
         out = np.empty(len(self.value))
-        _along(self.by_mean, self.by_stdev, _rows(steps.mean_slope[0]), _rows(steps.stdev_slope[0]), out)
+        _along(self.by_mean, self.by_stdev, steps.mean_slope[0], steps.stdev_slope[0], out)
         return out
 
 
-def _rows(values: FloatArray) -> FloatArray:
-    return np.ascontiguousarray(values)
+def _steps(path: Paths, parameter: str, count: int) -> Steps:
+    """The path's log-returns; where one is asked for and the path has more, that to the last date."""
+    steps = path.law.steps((parameter,))
+    if count == len(steps.normals):
+        rows = (steps.mean, steps.stdev, steps.mean_slope, steps.stdev_slope)
+        mean, stdev, mean_slope, stdev_slope = (np.ascontiguousarray(row) for row in rows)
+        normals = steps.normals
+    else:
+        stdev = np.sqrt((steps.stdev**2).sum(axis=0, keepdims=True))
+        normals = (steps.stdev * steps.normals).sum(axis=0, keepdims=True) / stdev
+        mean, mean_slope = steps.mean.sum(axis=0, keepdims=True), steps.mean_slope.sum(axis=1, keepdims=True)
+        stdev_slope = (steps.stdev * steps.stdev_slope).sum(axis=1, keepdims=True) / stdev
+    return Steps(spot=steps.spot, normals=normals, mean=mean, stdev=stdev, mean_slope=mean_slope, stdev_slope=stdev_slope)
 
 
 def _integrated(claim: AverageClaim, forward: FloatArray, path: Paths) -> _Integrated:
     """The claim on a block of paths; forward is each spot's mean, [time]."""
-    steps = path.law.steps(("spot",))
-    count, lanes = steps.normals.shape
     mean = claim.mean
+    steps = _steps(path, "spot", len(mean.fixings))
+    count, lanes = steps.normals.shape
     share = mean.future_share / count
     out, by = empty((7, lanes)), empty((2, count, lanes))
     loads = np.arange(count, 0.0, -1.0)
-    paths = math.log(steps.spot), _rows(steps.mean), _rows(steps.stdev), steps.normals, loads, forward, out, by[0], by[1]
+    paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, forward, out, by[0], by[1]
     sign, cash = 1.0 if claim.option == "call" else -1.0, claim.cash or 0.0
     if mean.arithmetic:
         strike = claim.strike - mean.past_part
@@ -393,7 +404,7 @@ class Preintegrated(PathEstimator):
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             (path,) = paths
-            found = path.once(("preintegrated", id(contract)), lambda: _integrated(claim, forward, path))
+            found = path.once(("preintegrated", claim), lambda: _integrated(claim, forward, path))
             return greek.sign * math.exp(path.log_discount) * _derivative(found, path, greek.parameters), *found.controls
 
         return Recipe(scenes=(scene,), samples=samples, controls=5 if claim.mean.arithmetic else 0)

@@ -125,7 +125,7 @@ class _GreekSampler(Sampler):
         width = 0
         for name in dict.fromkeys(name for _, name in self.recipes):
             self.rows[name] = width
-            width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
+            width += 1 + max(recipe.controls + recipe.gauged for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
         self.scenes = len({id(scene) for recipe in self.recipes.values() for scene in recipe.scenes})
         scene = job.scene
@@ -220,16 +220,26 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 weights = controlled(group, row, used)
                 result._weights[key] = weights
                 value = group.value(weights)
+                bias, note = _gauged(group, row + 1 + recipe.controls, recipe) if recipe.gauged else (0.0, recipe.note)
                 result.estimates[key] = _estimate(
                     greek,
                     estimator,
                     value,
                     stderr=group.stderr(weights),
                     paths=plan.paths,
-                    note=recipe.note,
-                    truncation=recipe.truncation * abs(value),
+                    note=note,
+                    truncation=max(recipe.truncation * abs(value), bias),
                 )
     return result
+
+
+def _gauged(group: Moments, row: int, recipe: Recipe) -> tuple[float, str]:
+    """How large the bias may be by the row that gauges it, and the note that says so."""
+    alone = np.zeros_like(group.mean)
+    alone[:, row] = 1.0
+    bias, stderr = group.value(alone), group.stderr(alone)
+    said = f"bias {bias:.2g} +- {stderr:.1g}"
+    return abs(bias) + stderr, f"{recipe.note}; {said}" if recipe.note else said
 
 
 def _estimate(

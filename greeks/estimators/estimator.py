@@ -61,13 +61,16 @@ class Recipe:
     scenes : tuple of Scene
         What to simulate, on the same normals.
     samples : callable
-        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then the control rows.
+        From the paths of each scene to rows [lane]: one number per path, whose mean is the Greek, then the control rows, and where
+        the recipe gauges its bias the row that does.
     controls : int
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
         What a reader should know about the number besides its error.
     truncation : float
         Order of magnitude of the bias, as a share of the Greek.
+    gauged : bool
+        Whether the last row's mean is the bias, as far as it can be told: it is reported, and not taken off.
     """
 
     scenes: tuple[Scene, ...]
@@ -75,6 +78,7 @@ class Recipe:
     controls: int = 0
     note: str = ""
     truncation: float = 0.0
+    gauged: bool = False
 
 
 class Estimator(ABC):

@@ -13,6 +13,7 @@ from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
+from pricers.contracts.jump import Jump
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
@@ -81,6 +82,12 @@ class AsianDigital(Contract):
     def jumps(self) -> bool:
         """Yes, where the average is the strike."""
         return True
+
+    @property
+    def jump(self) -> Jump:
+        """See `Contract.jump`."""
+        below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)
+        return Jump(level=self.mean, threshold=self.strike, below=below, above=above)
 
     @property
     def on_average(self) -> AverageClaim:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import AverageClaim
+from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
 
@@ -43,6 +44,11 @@ class Contract(ABC):
     @abstractmethod
     def jumps(self) -> bool:
         """Whether the payoff jumps somewhere as the spots move (then it has no pathwise derivative)."""
+
+    @property
+    def jump(self) -> Jump | None:
+        """Where the payoff jumps, if it is at one threshold of one quantity of the path, known here."""
+        return None
 
     @property
     def gradient_lacks_because(self) -> str:

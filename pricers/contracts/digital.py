@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.european import European
+from pricers.contracts.jump import Jump, Last
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
@@ -59,6 +60,12 @@ class Digital(Contract):
     def jumps(self) -> bool:
         """Yes, at the strike."""
         return True
+
+    @property
+    def jump(self) -> Jump:
+        """See `Contract.jump`."""
+        below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)
+        return Jump(level=Last(), threshold=self.strike, below=below, above=above)
 
     @property
     def on_average(self) -> AverageClaim:

@@ -19,6 +19,7 @@ from greeks import (
     Exact,
     FiniteDifference,
     LikelihoodRatio,
+    Localised,
     OneStepSurvival,
     Pathwise,
     Preintegrated,
@@ -54,6 +55,7 @@ ESTIMATORS = (
     Combined(LikelihoodRatio(), Pathwise()),
     OneStepSurvival(),
     Controlled(OneStepSurvival(), by=Pathwise()),
+    Localised(),
 )
 INTEGRATED = (Preintegrated(), Controlled(Preintegrated()))
 """Under GBM these leave no noise where there is a formula."""
@@ -66,6 +68,8 @@ def _refused(estimator, contract):
     """Whether an estimator has no answer for a contract: a jump, no relative of known worth, no barrier to survive."""
     if "survival" in estimator.name:
         return not isinstance(contract, Barrier) or contract.touched
+    if isinstance(estimator, Localised):
+        return contract.jump is None
     if "preintegrated" in estimator.name and contract.on_average is None:
         return True
     needs_gradient = "pathwise" in estimator.name and contract.jumps

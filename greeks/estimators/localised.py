@@ -21,7 +21,7 @@ __all__ = ["Localised"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_WIDTHS = (0.25, 0.0625, 1.0)
+_WIDTHS = (0.25, 0.015625, 0.0625, 1.0)
 """Shares of the standard deviation of the last log-spot; the first is that of the estimate, the others those of its controls."""
 
 
@@ -34,7 +34,7 @@ class Localised(PathEstimator):
     width, so that its score has a variance like the width. Both are unbiased for every width.
 
     Which width is best depends on the Greek: the square of the best is three times the variance of the quantity's own derivative over
-    that of the score. Rather than guess it, three widths are sampled and the likelihood ratio itself, whose differences have mean
+    that of the score. Rather than guess it, four widths are sampled and the likelihood ratio itself, whose differences have mean
     zero: the combination of least variance is fitted on the same paths, together with the score.
 
     Source: Fournie, Lasry, Lebuchoux, Lions and Touzi (1999), "Applications of Malliavin calculus to Monte Carlo methods in finance",

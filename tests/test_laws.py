@@ -23,6 +23,7 @@ from greeks import (
     OneStepSurvival,
     Pathwise,
     Preintegrated,
+    Relaxed,
     crosscheck,
     sensitivities,
 )
@@ -36,6 +37,7 @@ from pricers import (
     Barrier,
     Digital,
     European,
+    Heston,
     Market,
     NotApplicable,
     PathFunction,
@@ -174,6 +176,20 @@ def test_same_bits_for_any_block(monkeypatch):
     for lanes in (64, 192, 1024, 8192):
         monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found.append(_bits(answer(jobs, plan, threads=2)))
+    assert all(other == found[0] for other in found[1:])
+
+
+@pytest.mark.parametrize("model", [cases.VOL, Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)], ids=["gbm", "heston"])
+@pytest.mark.parametrize("estimator", [*INTEGRATED, Localised(), Relaxed()], ids=lambda e: e.name)
+def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, monkeypatch):
+    contract = cases.SAMPLED["seasoned arithmetic asian digital put"]
+    names = tuple(greek(g, model) for g in GREEKS)
+    scene = Scene(model=model, market=cases.CURVE)
+    job = Job(contract=contract, scene=scene, greeks=names, estimators=(estimator,))
+    found = []
+    for lanes, threads in ((64, 2), (192, 1), (1024, 2)):
+        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        found.append(_bits(answer([job], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
     assert all(other == found[0] for other in found[1:])
 
 

@@ -32,9 +32,7 @@ def measure(
     """Price and the workload's Greeks on one thread."""
     model = workload.dynamics
     assert model is not None
-    plan = Plan(
-        paths=sampling.fitting(paths), seed=settings.seed, steps_per_year=workload.steps_per_year, sampling=sampling
-    )
+    plan = Plan(paths=sampling.fitting(paths), seed=settings.seed, steps_per_year=workload.steps_per_year, sampling=sampling)
     found = measure_contract(workload.contract, model, workload.greeks, estimator, plan=plan, repeats=settings.repeats)
     return replace(found, setting=setting or estimator.name)
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from greeks.estimators.exact import Exact
     from greeks.estimators.finite_difference import FiniteDifference
     from greeks.estimators.likelihood_ratio import LikelihoodRatio
+    from greeks.estimators.localised import Localised
     from greeks.estimators.pathwise import Pathwise
+    from greeks.estimators.preintegrated import Preintegrated
+    from greeks.estimators.relaxed import Relaxed
     from greeks.estimators.survival import OneStepSurvival
     from greeks.markets import MarketData, Underlying, load_market
     from greeks.risk import risk_report
@@ -30,10 +33,13 @@ __all__ = [
     "FiniteDifference",
     "InvalidInput",
     "LikelihoodRatio",
+    "Localised",
     "MarketData",
     "NotApplicable",
     "OneStepSurvival",
     "Pathwise",
+    "Preintegrated",
+    "Relaxed",
     "Sensitivities",
     "Underlying",
     "__version__",
@@ -54,10 +60,13 @@ __getattr__ = lazy(
         "FiniteDifference": "greeks.estimators.finite_difference",
         "InvalidInput": "pricers.errors",
         "LikelihoodRatio": "greeks.estimators.likelihood_ratio",
+        "Localised": "greeks.estimators.localised",
         "MarketData": "greeks.markets",
         "NotApplicable": "pricers.errors",
         "OneStepSurvival": "greeks.estimators.survival",
         "Pathwise": "greeks.estimators.pathwise",
+        "Preintegrated": "greeks.estimators.preintegrated",
+        "Relaxed": "greeks.estimators.relaxed",
         "Sensitivities": "greeks.sensitivity",
         "Underlying": "greeks.markets",
         "crosscheck": "greeks.comparison",

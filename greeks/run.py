@@ -126,12 +126,12 @@ class _GreekSampler(Sampler):
         width = 0
         for name in dict.fromkeys(name for _, name in self.recipes):
             self.rows[name] = width
-            width += 1 + max(recipe.controls for (_, other), recipe in self.recipes.items() if other == name)
+            width += max(recipe.rows for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
         self.places = [
             (self.greeks.index(greek), self.rows[estimator], recipe) for (greek, estimator), recipe in self.recipes.items()
         ]
-        self.gaps = len(job.greeks) * width > sum(1 + recipe.controls for recipe in self.recipes.values())
+        self.gaps = len(job.greeks) * width > sum(recipe.rows for recipe in self.recipes.values())
         self.looks = tuple(
             Look(model=s.model, market=s.market, stretch=s.stretch, observed=self.observed, needs=recipe.needs)
             for recipe in self.recipes.values()
@@ -152,7 +152,7 @@ class _GreekSampler(Sampler):
             out[...] = 0.0
         for group, row, recipe in self.places:
             paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
-            recipe.samples(paths, out[group, row : row + 1 + recipe.controls])
+            recipe.samples(paths, out[group, row : row + recipe.rows])
 
 
 def answer(
@@ -224,16 +224,26 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 weights = controlled(group, row, used)
                 result._weights[key] = weights
                 value = group.value(weights)
+                bias, note = _gauged(group, row + 1 + recipe.controls, recipe) if recipe.gauged else (0.0, recipe.note)
                 result.estimates[key] = _estimate(
                     greek,
                     estimator,
                     value,
                     stderr=group.stderr(weights),
                     paths=plan.paths,
-                    note=recipe.note,
-                    truncation=recipe.truncation * abs(value),
+                    note=note,
+                    truncation=max(recipe.truncation * abs(value), bias),
                 )
     return result
+
+
+def _gauged(group: Moments, row: int, recipe: Recipe) -> tuple[float, str]:
+    """How large the bias may be by the row that gauges it, and the note that says so."""
+    alone = np.zeros_like(group.mean)
+    alone[:, row] = 1.0
+    bias, stderr = group.value(alone), group.stderr(alone)
+    said = f"bias {bias:.2g} +- {stderr:.1g}"
+    return abs(bias) + stderr, f"{recipe.note}; {said}" if recipe.note else said
 
 
 def _estimate(

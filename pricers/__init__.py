@@ -8,6 +8,7 @@ from pricers.version import __version__
 if TYPE_CHECKING:
     from pricers.calibration import HestonFit, calibrate_heston
     from pricers.contracts.asian import Asian
+    from pricers.contracts.asian_digital import AsianDigital
     from pricers.contracts.barrier import Barrier
     from pricers.contracts.digital import Digital
     from pricers.contracts.european import European
@@ -31,6 +32,7 @@ __all__ = [
     "QE",
     "Antithetic",
     "Asian",
+    "AsianDigital",
     "Barrier",
     "Digital",
     "Estimate",
@@ -59,6 +61,7 @@ __getattr__ = lazy(
     {
         "Antithetic": "pricers.sampling.pseudo_random",
         "Asian": "pricers.contracts.asian",
+        "AsianDigital": "pricers.contracts.asian_digital",
         "Barrier": "pricers.contracts.barrier",
         "Digital": "pricers.contracts.digital",
         "Estimate": "pricers.estimate",

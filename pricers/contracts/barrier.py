@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
+from pricers.contracts.jump import Jump, Maximum, Minimum
 from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
 from pricers.paths import Paths
 
@@ -94,6 +95,17 @@ class Barrier(Contract):
     def summaries(self) -> frozenset[str]:
         """The last spot, and the least or greatest."""
         return frozenset({"last"} if self.touched else {"last", "minimum" if self.down else "maximum"})
+
+    @property
+    def jump(self) -> Jump | None:
+        """See `Contract.jump`: at the barrier, of the path's minimum or maximum."""
+        if self.touched:
+            return None
+        vanilla = European(option=self.option, strike=self.strike, expiry=self.monitoring[-1])
+        untouched, touched = (vanilla, self.rebate) if self.out else (self.rebate, vanilla)
+        if self.down:
+            return Jump(level=Minimum(), threshold=self.barrier, below=touched, above=untouched)
+        return Jump(level=Maximum(), threshold=self.barrier, below=untouched, above=touched)
 
     def alive(self, paths: Paths) -> npt.NDArray[np.bool_]:
         """Whether the option pays, rather than the rebate, [lane]."""

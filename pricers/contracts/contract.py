@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import AverageClaim
+from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
 
@@ -44,6 +46,11 @@ class Contract(ABC):
         """Whether the payoff jumps somewhere as the spots move (then it has no pathwise derivative)."""
 
     @property
+    def jump(self) -> Jump | None:
+        """Where the payoff jumps, if it is at one threshold of one quantity of the path, known here."""
+        return None
+
+    @property
     def gradient_lacks_because(self) -> str:
         """Why the payoff has no pathwise derivative, where it has none."""
         return f"a {self.family} payoff jumps"
@@ -57,6 +64,11 @@ class Contract(ABC):
     def summaries(self) -> frozenset[str]:
         """What of the paths the payoff is made of, by the names of `pricers.paths.Paths`: for it to be made ahead."""
         return frozenset({"spot"})
+
+    @property
+    def on_average(self) -> AverageClaim | None:
+        """The payoff as a claim on an average of the spot over all of the contract's dates, where it is one."""
+        return None
 
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:

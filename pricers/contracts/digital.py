@@ -9,8 +9,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.european import European
+from pricers.contracts.jump import Jump, Last
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
@@ -64,6 +66,18 @@ class Digital(Contract):
     def summaries(self) -> frozenset[str]:
         """The last spot."""
         return frozenset({"last"})
+
+    @property
+    def jump(self) -> Jump:
+        """See `Contract.jump`."""
+        below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)
+        return Jump(level=Last(), threshold=self.strike, below=below, above=above)
+
+    @property
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`; the one date's spot is its own average."""
+        mean = Average(average="arithmetic", fixings=self.times)
+        return AverageClaim(mean=mean, option=self.option, strike=self.strike, cash=self.cash)
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
@@ -54,6 +55,12 @@ class European(Contract):
     def summaries(self) -> frozenset[str]:
         """The last spot."""
         return frozenset({"last"})
+
+    @property
+    def on_average(self) -> AverageClaim:
+        """See `Contract.on_average`; the one date's spot is its own average."""
+        mean = Average(average="arithmetic", fixings=self.times)
+        return AverageClaim(mean=mean, option=self.option, strike=self.strike)
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

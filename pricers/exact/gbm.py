@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pricers.contracts.asian import Asian
+from pricers.contracts.asian_digital import AsianDigital
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.errors import NotApplicable
 from pricers.exact.barrier_discrete import barrier
 from pricers.exact.black_scholes import digital, european
-from pricers.exact.geometric_asian import geometric_asian
+from pricers.exact.geometric_asian import geometric_asian, geometric_asian_digital
 from pricers.exact.registry import exact
 from pricers.market import Market
 from pricers.models.gbm import GBM
@@ -50,22 +52,33 @@ def digital_under_gbm(contract: Digital, model: GBM, market: Market) -> dict[str
     )
 
 
+def _average(contract: Asian | AsianDigital, model: GBM, market: Market) -> dict[str, Any]:
+    """What the formulas ask of a geometric average, which is log-normal; one fixing alone is its own average."""
+    if contract.mean.arithmetic and not contract.mean.single:
+        raise NotApplicable(f"no exact formula is known for an arithmetic {contract.family} under gbm; use LikelihoodRatio()")
+    return {
+        "option": contract.option,
+        "spot": market.spot,
+        "strike": contract.strike,
+        "vol": model.vol,
+        "times": contract.fixings,
+        "log_growth": market.log_growth(contract.fixings),
+        "log_discount": float(market.log_discount(contract.fixings[-1])),
+        "past_log_sum": contract.mean.past_log_sum,
+        "past_count": len(contract.past_fixings),
+    }
+
+
 @exact(Asian, GBM)
 def asian_under_gbm(contract: Asian, model: GBM, market: Market) -> dict[str, float]:
-    """The geometric average is log-normal; one fixing alone is a European."""
-    if contract.average == "arithmetic" and len(contract.fixings) + len(contract.past_fixings) > 1:
-        raise NotApplicable("no exact formula is known for an arithmetic asian under gbm; use LikelihoodRatio()")
-    return geometric_asian(
-        option=contract.option,
-        spot=market.spot,
-        strike=contract.strike,
-        vol=model.vol,
-        times=contract.fixings,
-        log_growth=market.log_growth(contract.fixings),
-        log_discount=float(market.log_discount(contract.fixings[-1])),
-        past_log_sum=math.fsum(math.log(spot) for spot in contract.past_fixings),
-        past_count=len(contract.past_fixings),
-    )
+    """Black-Scholes for a log-normal average."""
+    return geometric_asian(**_average(contract, model, market))
+
+
+@exact(AsianDigital, GBM)
+def asian_digital_under_gbm(contract: AsianDigital, model: GBM, market: Market) -> dict[str, float]:
+    """Black-Scholes for a log-normal average."""
+    return geometric_asian_digital(**_average(contract, model, market), cash=contract.cash)
 
 
 @exact(Barrier, GBM)

@@ -5,6 +5,8 @@ import numpy.typing as npt
 
 from pricers.exact.black_scholes import lognormal_tail, option_sign
 
+__all__ = ["geometric_asian", "geometric_asian_digital"]
+
 
 def geometric_asian(
     *,
@@ -59,6 +61,70 @@ def geometric_asian(
     Kemna and Vorst, A pricing method for options based on average asset values, J. Banking and Finance 14 (1990);
     Turnbull and Wakeman, J. Financial and Quantitative Analysis 26 (1991), for discrete fixings.
     """
+    side = option_sign(option)
+    return _greeks(
+        side=side,
+        slope=side,
+        level=-side * strike,
+        spot=spot,
+        strike=strike,
+        vol=vol,
+        times=times,
+        log_growth=log_growth,
+        log_discount=log_discount,
+        past_log_sum=past_log_sum,
+        past_count=past_count,
+    )
+
+
+def geometric_asian_digital(
+    *,
+    option: str,
+    spot: float,
+    strike: float,
+    vol: float,
+    times: npt.ArrayLike,
+    log_growth: npt.ArrayLike,
+    log_discount: float,
+    cash: float = 1.0,
+    past_log_sum: float = 0.0,
+    past_count: int = 0,
+) -> dict[str, float]:
+    r"""Cash paid at the last fixing where the geometric average ends above (call) or below (put) the strike.
+
+    The average is lognormal, so that the cash is worth :math:`D\,c\,\Phi(\omega d_2)` with the forward and the standard deviation of
+    :func:`geometric_asian`, whose parameters, Greeks and conventions are these; ``cash`` is the amount paid.
+    """
+    return _greeks(
+        side=option_sign(option),
+        slope=0.0,
+        level=cash,
+        spot=spot,
+        strike=strike,
+        vol=vol,
+        times=times,
+        log_growth=log_growth,
+        log_discount=log_discount,
+        past_log_sum=past_log_sum,
+        past_count=past_count,
+    )
+
+
+def _greeks(
+    *,
+    side: int,
+    slope: float,
+    level: float,
+    spot: float,
+    strike: float,
+    vol: float,
+    times: npt.ArrayLike,
+    log_growth: npt.ArrayLike,
+    log_discount: float,
+    past_log_sum: float,
+    past_count: int,
+) -> dict[str, float]:
+    """Greeks of a payoff linear in the average on one side of the strike, by the chain rule from its log-forward and deviation."""
     t = np.asarray(times, dtype=np.float64)
     growth = np.asarray(log_growth, dtype=np.float64)
     total = past_count + len(t)
@@ -72,8 +138,7 @@ def geometric_asian(
     mean_growth = float(growth.sum()) / total
 
     log_forward = past_log_sum / total + weight * np.log(spot) + mean_growth - 0.5 * vol**2 * lag
-    side = option_sign(option)
-    tail = lognormal_tail(forward=np.exp(log_forward), stdev=vol * root, edge=strike, side=side, slope=side, level=-side * strike)
+    tail = lognormal_tail(forward=np.exp(log_forward), stdev=vol * root, edge=strike, side=side, slope=slope, level=level)
 
     forward_vega = -vol * lag  # d log_forward / d vol
     discount = np.exp(log_discount)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from pricers.contracts.asian import Asian
+from pricers.contracts.asian_digital import AsianDigital
 from pricers.contracts.contract import Contract
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.errors import NotApplicable
 from pricers.exact.heston_fourier import digital, european
-from pricers.exact.heston_geometric_asian import geometric_asian
+from pricers.exact.heston_geometric_asian import geometric_asian, geometric_asian_digital
 from pricers.exact.registry import exact
 from pricers.market import Market
 from pricers.models.heston import Heston
@@ -59,20 +59,27 @@ def digital_under_heston(contract: Digital, model: Heston, market: Market) -> di
     return _greeks(digital, contract, model, market, cash=contract.cash, **_vanilla(contract, market))
 
 
+def _average(contract: Asian | AsianDigital, market: Market) -> dict[str, Any]:
+    """What the formulas ask of a geometric average, whose logarithm is affine; one fixing alone is its own average."""
+    if contract.mean.arithmetic and not contract.mean.single:
+        raise NotApplicable(f"no exact formula is known for an arithmetic {contract.family} under heston; use LikelihoodRatio()")
+    return {
+        "option": contract.option,
+        "strike": contract.strike,
+        "times": contract.fixings,
+        "log_growth": market.log_growth(contract.fixings),
+        "past_log_sum": contract.mean.past_log_sum,
+        "past_count": len(contract.past_fixings),
+    }
+
+
 @exact(Asian, Heston)
 def asian_under_heston(contract: Asian, model: Heston, market: Market) -> dict[str, float]:
-    """The logarithm of the geometric average is affine; one fixing alone is a European."""
-    if contract.average == "arithmetic" and len(contract.fixings) + len(contract.past_fixings) > 1:
-        raise NotApplicable("no exact formula is known for an arithmetic asian under heston; use LikelihoodRatio()")
-    return _greeks(
-        geometric_asian,
-        contract,
-        model,
-        market,
-        option=contract.option,
-        strike=contract.strike,
-        times=contract.fixings,
-        log_growth=market.log_growth(contract.fixings),
-        past_log_sum=math.fsum(math.log(spot) for spot in contract.past_fixings),
-        past_count=len(contract.past_fixings),
-    )
+    """Fourier inversion."""
+    return _greeks(geometric_asian, contract, model, market, **_average(contract, market))
+
+
+@exact(AsianDigital, Heston)
+def asian_digital_under_heston(contract: AsianDigital, model: Heston, market: Market) -> dict[str, float]:
+    """Fourier inversion."""
+    return _greeks(geometric_asian_digital, contract, model, market, cash=contract.cash, **_average(contract, market))

@@ -161,14 +161,14 @@ def _tangents(share, widening, rows, walk, integral, drift, moved, out):
 
 @kernel
 def _steps(share, growth, rows, walk, integral, drift, normals, mean, stdev):
-    """Normal, mean and standard deviation of each log-return, [time, lane]."""
+    """Normal, mean and standard deviation of each log-return, [time, lane]; the normal of one without variance is zero."""
     for t in range(len(rows)):
         here, before = rows[t], rows[t - 1]
         for lane in range(mean.shape[1]):
             dw = walk[here, lane] - (walk[before, lane] if t > 0 else 0.0)
             di = integral[here, lane] - (integral[before, lane] if t > 0 else 0.0)
             dq = drift[here, lane] - (drift[before, lane] if t > 0 else 0.0)
-            normals[t, lane] = dw / math.sqrt(di)
+            normals[t, lane] = dw / math.sqrt(di) if di != 0.0 else 0.0
             mean[t, lane] = growth[t] + dq - 0.5 * share * di
             stdev[t, lane] = math.sqrt(share * di)
 
@@ -184,7 +184,7 @@ def _step_slopes(share, widening, growth, rows, integral, stdev, drift, moved, m
             da = moved[here, lane] - (moved[before, lane] if t > 0 else 0.0)
             widened = fma(share, da, widening * di)
             mean_slope[t, lane] = growth[t] + dq - 0.5 * widened
-            stdev_slope[t, lane] = 0.5 * widened / stdev[t, lane]
+            stdev_slope[t, lane] = 0.5 * widened / stdev[t, lane] if widened != 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -35,7 +35,7 @@ def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
 
 def test_the_choice_and_the_runners_up_are_said():
     note = run(ASIAN, Auto())["vega"].note
-    assert re.fullmatch(r"chose pathwise with controls over .*likelihood_ratio x[\d.e+]+ in variance times cost", note)
+    assert re.fullmatch(r"chose preintegrated over .*likelihood_ratio x[\d.e+]+ in variance times cost", note)
 
 
 def test_the_choice_is_the_same_every_time():

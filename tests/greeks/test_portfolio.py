@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from greeks import LikelihoodRatio, Pathwise, load_market
 from greeks.methods import estimators
 from greeks.portfolio import Position, Reject, families, read_book, read_portfolio
-from pricers import GBM, Asian, Barrier, Digital, European, InvalidInput
+from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, InvalidInput
 
 LR = LikelihoodRatio()
 DAX = load_market(books.DATA / "market.toml")
@@ -27,7 +27,7 @@ def _only(row, market=books.MARKET):
 
 
 REASONS = {
-    "B-01": ("contract", "must be one of asian, barrier, digital, european"),
+    "B-01": ("contract", "must be one of asian, asian_digital, barrier, digital, european"),
     "B-02": ("strike", "is missing"),
     "B-03": ("strike", "must be positive"),
     "B-04": ("strike", "must be a number"),
@@ -92,7 +92,7 @@ def test_every_kind_of_bad_row_has_its_field_and_reason():
 def test_rows_become_the_contracts_that_they_say():
     years = books.MARKET.years
     last = years(dt.date(2024, 3, 15))
-    european, digital, asian, barrier = _read(
+    european, digital, asian, barrier, asian_digital = _read(
         books.trade("1", expiry="2024-03-15", option=" CALL "),
         books.trade("2", contract="Digital", option="put", expiry="2024-03-15"),
         books.trade(
@@ -113,15 +113,26 @@ def test_rows_become_the_contracts_that_they_say():
             touched="yes",
             estimator="PATHWISE",
         ),
+        books.trade(
+            "5",
+            contract="asian_digital",
+            option="put",
+            expiry="2024-03-15",
+            fixings="2024-02-15;2024-03-15",
+            cash=7,
+            past_fixings="99",
+        ),
     )
     assert european.contract == European(option="call", strike=100.0, expiry=last)
     assert digital.contract == Digital(option="put", strike=100.0, expiry=last, cash=1.0)
     fixings = (years(dt.date(2024, 2, 15)), last)
     assert asian.contract == Asian(option="call", strike=100.0, fixings=fixings, average="geometric", past_fixings=(99.0, 101.5))
+    assert asian_digital.contract == AsianDigital(option="put", strike=100.0, fixings=fixings, past_fixings=(99.0,), cash=7.0)
     down_and_in = Barrier(option="call", strike=100.0, barrier=90.0, kind="down-and-in", monitoring=(last,), touched=True)
     assert (barrier.contract, barrier.estimator) == (down_and_in, Pathwise())
     assert european.estimator is LR
     assert european.model == GBM(vol=0.2)
+    assert asian_digital.terms == "put, strike 100, 2 fixings to 2024-03-15, arithmetic, 1 past fixings, cash 7"
     assert asian.terms == "call, strike 100, 2 fixings to 2024-03-15, geometric, 2 past fixings"
 
 
@@ -322,5 +333,11 @@ def test_book_file_is_read_as_text(tmp_path):
 
 
 def test_families_and_estimators_are_found_by_name():
-    assert families() == {"asian": Asian, "barrier": Barrier, "digital": Digital, "european": European}
+    assert families() == {
+        "asian": Asian,
+        "asian_digital": AsianDigital,
+        "barrier": Barrier,
+        "digital": Digital,
+        "european": European,
+    }
     assert {"likelihood_ratio", "pathwise", "finite_difference", "exact"} <= set(estimators())

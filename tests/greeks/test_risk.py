@@ -500,7 +500,7 @@ def test_unknown_greek_or_estimator_is_an_error():
     with pytest.raises(InvalidInput, match="greeks must be one of price, delta"):
         risk_report(books.book(books.trade("1")), books.MARKET, greeks=("detla",), plan=PLAN)
     with pytest.raises(InvalidInput, match="estimator"):
-        risk_report(books.book(books.trade("1")), books.MARKET, estimator="pathwise", plan=PLAN)
+        risk_report(books.book(books.trade("1")), books.MARKET, estimator="pathways", plan=PLAN)
 
 
 def test_progress_is_told_up_to_the_last_path():

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from pricers import Asian, Barrier, Digital, European, InvalidInput, NotApplicable, PathFunction, Plan, schedule
+from pricers import Asian, AsianDigital, Barrier, Digital, European, InvalidInput, NotApplicable, PathFunction, Plan, schedule
 from pricers.paths import Law, Paths
 
 
@@ -49,6 +49,10 @@ DATES = (1.0, 2.0, 3.0)
             Asian(option="put", strike=120.0, fixings=DATES, average="geometric", past_fixings=(50.0, 60.0)),
             (120 - (50 * 60 * 90 * 110 * 120) ** 0.2, 120 - (50 * 60 * 105 * 80 * 95) ** 0.2, 120 - (50 * 60 * 1e6) ** 0.2),
         ),
+        (AsianDigital(option="call", strike=93.0, fixings=DATES, cash=5.0), (5.0, 5.0, 5.0)),
+        (AsianDigital(option="call", strike=93.0, fixings=DATES, average="geometric"), (1.0, 0.0, 1.0)),  # 92.78
+        (AsianDigital(option="put", strike=100.0, fixings=DATES, cash=5.0), (0.0, 5.0, 0.0)),
+        (AsianDigital(option="put", strike=100.0, fixings=DATES, past_fixings=(150.0, 70.0), cash=5.0), (0.0, 0.0, 0.0)),
     ],
     ids=str,
 )
@@ -117,6 +121,7 @@ def test_derivative_is_that_of_the_payoff(contract, shape):
     "contract",
     [
         Digital(option="call", strike=1.0, expiry=3.0),
+        AsianDigital(option="call", strike=1.0, fixings=DATES),
         Barrier(option="call", strike=1.0, barrier=2.0, kind="up-and-in", monitoring=DATES),
     ],
     ids=str,
@@ -173,6 +178,9 @@ def test_a_function_of_the_wrong_shape_is_refused():
         (lambda: Asian(option="call", strike=1.0, fixings=0.5), "fixings"),
         (lambda: Asian(option="call", strike=1.0, fixings=(0.5,), average="harmonic"), "average"),
         (lambda: Asian(option="call", strike=1.0, fixings=(0.5,), past_fixings=(-1.0,)), "past_fixings"),
+        (lambda: AsianDigital(option="call", strike=1.0, fixings=(0.5,), cash=-1.0), "cash"),
+        (lambda: AsianDigital(option="call", strike=1.0, fixings=(0.5,), average="harmonic"), "average"),
+        (lambda: AsianDigital(option="call", strike=1.0, fixings=(0.5, 0.2)), "fixings"),
         (lambda: Barrier(option="call", strike=1.0, barrier=1.0, kind="out", monitoring=DATES), "kind"),
         (lambda: Barrier(option="call", strike=1.0, barrier=0.0, kind="up-and-in", monitoring=DATES), "barrier"),
         (lambda: Barrier(option="call", strike=1.0, barrier=1.0, kind="up-and-in", monitoring=DATES, rebate=-1.0), "rebate"),

@@ -199,7 +199,13 @@ class WithoutControl(PathEstimator):
 
     def recipe(self, greek, contract, scene, plan):
         recipe = LikelihoodRatio().recipe(greek, contract, scene, plan)
-        return replace(recipe, samples=lambda paths: recipe.samples(paths)[:1], controls=0)
+
+        def samples(paths, out):
+            rows = np.empty((recipe.rows, out.shape[1]))
+            recipe.samples(paths, rows)
+            out[0] = rows[0]
+
+        return replace(recipe, samples=samples, controls=0)
 
 
 TIMES = (0.25, 0.4, 1.0)

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from mpmath import mp
 
-from pricers.exact.black_scholes import european
-from pricers.exact.geometric_asian import geometric_asian
+from pricers.exact.black_scholes import digital, european
+from pricers.exact.geometric_asian import geometric_asian, geometric_asian_digital
 
 FRESH = {
     "spot": 100.0,
@@ -17,7 +17,7 @@ FRESH = {
 SEASONED = FRESH | {"past_log_sum": float(np.log([95.0, 101.0, 97.0]).sum()), "past_count": 3}
 
 
-def integral(terms, option):
+def integral(terms, option, cash=None):
     """Present value by integrating the payoff against the normal density of the log-average."""
     side = 1 if option == "call" else -1
     times = [mp.mpf(t) for t in terms["times"]]
@@ -33,7 +33,11 @@ def integral(terms, option):
         stdev = vol * mpmath.sqrt(stretch * sum(min(a, b) for a in times for b in times)) / count
         kink = (mpmath.log(terms["strike"]) - mean) / stdev
         edges = [kink + side * step for step in (0, 2, 5, 10, 20)]
-        value = mpmath.quad(lambda z: abs(mpmath.exp(mean + stdev * z) - terms["strike"]) * mpmath.npdf(z), sorted(edges))
+
+        def paid(z):
+            return abs(mpmath.exp(mean + stdev * z) - terms["strike"]) if cash is None else cash
+
+        value = mpmath.quad(lambda z: paid(z) * mpmath.npdf(z), sorted(edges))
         return mpmath.exp(terms["log_discount"] * stretch - rate * maturity * stretch) * value
 
     return price
@@ -50,11 +54,23 @@ def test_agrees_with_the_integral_over_the_log_average(terms, option, exact_deri
 
 
 @pytest.mark.parametrize("option", ["call", "put"])
+@pytest.mark.parametrize("terms", [FRESH, SEASONED], ids=["fresh", "seasoned"])
+def test_digital_agrees_with_the_integral_over_the_log_average(terms, option, exact_derivatives, assert_close):
+    maturity = terms["times"][-1]
+    wanted = exact_derivatives(integral(terms, option, cash=5), spot=terms["spot"], vol=terms["vol"], maturity=maturity)
+    got = geometric_asian_digital(option=option, **terms, cash=5.0)
+    assert set(got) == set(wanted)
+    assert_close(got, wanted, {name: 1e-12 * max(1.0, abs(value)) for name, value in wanted.items()})
+
+
+@pytest.mark.parametrize("option", ["call", "put"])
 def test_one_fixing_is_a_european(option, assert_close):
     terms = {"option": option, "spot": 100.0, "strike": 97.0, "vol": 0.25, "log_discount": -0.04}
     asian = geometric_asian(**terms, times=[0.75], log_growth=[0.02])
     vanilla = european(**terms, expiry=0.75, log_growth=0.02)
     assert_close(asian, vanilla, 1e-12)
+    on_average = geometric_asian_digital(**terms, times=[0.75], log_growth=[0.02], cash=2.0)
+    assert_close(on_average, digital(**terms, expiry=0.75, log_growth=0.02, cash=2.0), 1e-12)
 
 
 def test_known_fixings_equal_to_spot_are_like_fixings_now():

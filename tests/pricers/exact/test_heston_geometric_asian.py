@@ -8,7 +8,7 @@ from scipy.integrate import solve_ivp
 
 from pricers.exact import geometric_asian as gbm
 from pricers.exact.heston_fourier import european
-from pricers.exact.heston_geometric_asian import geometric_asian
+from pricers.exact.heston_geometric_asian import geometric_asian, geometric_asian_digital
 
 GREEKS = ("price", "delta", "gamma", "rho", "dividend_rho", "theta", "d_v0", "d_kappa", "d_theta", "d_xi", "d_rho")
 MODEL = {"v0": 0.05, "kappa": 1.2, "theta": 0.04, "xi": 0.6, "rho": -0.5}
@@ -83,6 +83,21 @@ def test_greeks_are_differences_of_the_price(option, past):
         assert abs(got[name] - value) < 1e-7 * max(1.0, abs(value)), name
     ends = [geometric_asian(**(terms | {"spot": 100.0 + h}))["delta"] for h in (-0.2, -0.1, 0.1, 0.2)]
     assert abs(got["gamma"] - (ends[0] - 8.0 * ends[1] + 8.0 * ends[2] - ends[3]) / 1.2) < 1e-9
+
+
+@pytest.mark.parametrize("option", ["call", "put"])
+@pytest.mark.parametrize("past", [{}, PAST], ids=["fresh", "seasoned"])
+def test_digital_is_the_slope_of_the_call_by_its_strike(option, past):
+    terms = TERMS | past | MODEL | {"option": option}
+    got = geometric_asian_digital(**terms, cash=3.0)
+    h, sign = 0.02, 3.0 if option == "put" else -3.0
+    strikes = terms["strike"] + h * np.array([-2.0, -1.0, 1.0, 2.0])
+    around = geometric_asian(**(terms | {"strike": strikes}))
+    for name in set(around) - {"error"}:
+        v = around[name]
+        slope = sign * (v[0] - 8.0 * v[1] + 8.0 * v[2] - v[3]) / (12.0 * h)
+        assert abs(got[name] - slope) < 1e-7 * max(1.0, abs(slope)), name
+    assert 0.0 < got["error"] < 1e-8
 
 
 @pytest.mark.parametrize("kappa", [1.2, 0.54, 0.1], ids=["reverting", "kappa = rho xi", "kappa < rho xi"])

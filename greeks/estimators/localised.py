@@ -1,0 +1,95 @@
+"""Localised likelihood ratio: the score near the jump only, the pathwise derivative elsewhere."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.estimators.smoothing import Spread, spread_of, typical_width
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.errors import positive
+from pricers.paths import Paths
+from pricers.plan import Plan
+
+__all__ = ["Localised"]
+
+FloatArray = npt.NDArray[np.float64]
+
+_WIDTHS = (0.25, 0.015625, 0.0625, 1.0)
+"""Shares of the standard deviation of the last log-spot; the first is that of the estimate, the others those of its controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Localised(PathEstimator):
+    r"""The payoff in two parts, :math:`f = g + (f - g)`: g pathwise, what is left of the jump by likelihood ratio.
+
+    g is f with its jump, where the quantity that jumps passes its threshold, made a straight ramp in the logarithm of that quantity,
+    ``width`` to either side. It has a pathwise derivative, of variance like 1/width; :math:`f - g` is zero further off than the
+    width, so that its score has a variance like the width. Both are unbiased for every width.
+
+    Which width is best depends on the Greek: the square of the best is three times the variance of the quantity's own derivative over
+    that of the score. Rather than guess it, four widths are sampled and the likelihood ratio itself, whose differences have mean
+    zero: the combination of least variance is fitted on the same paths, together with the score.
+
+    Source: Fournie, Lasry, Lebuchoux, Lions and Touzi (1999), "Applications of Malliavin calculus to Monte Carlo methods in finance",
+    Finance and Stochastics 3, section 4 (localisation).
+
+    Parameters
+    ----------
+    width : float, optional
+        The one width to use instead, in units of the logarithm, positive.
+    """
+
+    name: ClassVar[str] = "localised"
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.width is not None:
+            object.__setattr__(self, "width", positive("width", self.width))
+
+    @property
+    def cost(self) -> float:
+        """See `PathEstimator.cost`."""
+        return 2.0
+
+    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+        """See `PathEstimator.recipe`; for payoffs that say where they jump."""
+        spread = spread_of("localisation", greek, contract, scene)
+        scene.model.require_score(greek.parameters)
+        typical = typical_width(contract, scene)
+        widths = (self.width,) if self.width is not None else tuple(share * typical for share in _WIDTHS)
+        controls = 1 if self.width is not None else 1 + len(widths)
+
+        def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
+            (path,) = paths
+            if not greek.parameters:
+                out[0] = present_value(contract, path)
+                return
+            factor = greek.sign * math.exp(path.log_discount)
+            score, x = path.score(*greek.parameters), spread.distance(path)
+            weight = factor * (score + path.log_discount_slope(greek.parameters[0]))
+            first, *others = (_localised(spread, path, greek, x, width, factor, weight) for width in widths)
+            if self.width is None:
+                others.append(weight * contract.payoff(path))
+            out[0], out[1] = first, score
+            for row, other in zip(out[2:], others, strict=True):
+                np.subtract(first, other, out=row)
+
+        needs, rows = spread.needs(greek), controls if greek.parameters else 0
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=rows)
+
+
+def _localised(
+    spread: Spread, path: Paths, greek: Greek, x: FloatArray, width: float, factor: float, weight: FloatArray
+) -> FloatArray:
+    """One number per path whose mean is the Greek."""
+    ramp = np.clip(0.5 + (0.5 / width) * x, 0.0, 1.0)
+    steepness = np.where(np.abs(x) < width, 0.5 / width, 0.0)
+    rest = spread.height(path) * ((x > 0.0) - ramp)
+    return factor * spread.greek(path, greek, ramp, steepness) + weight * rest

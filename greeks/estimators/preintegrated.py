@@ -373,8 +373,8 @@ class Preintegrated(PathEstimator):
 
     For options and digitals on an average (of one date, too: European and digital), under models whose log-returns are Gaussian given
     the variance path. The direction is the geometric average's gradient; along it the average rises through the strike once, at a
-    root found to rounding, and what is integrated is smooth, so that the digital's Greeks are pathwise ones and Sobol points
-    find little to do. Zero-mean functions of the rest are fitted as controls, and the forward of the average.
+    root found to rounding, and what is left to sample is smooth, so that a digital has pathwise Greeks too and Sobol points
+    gain most. Zero-mean functions of the rest are fitted as controls, and the forward of the average.
 
     Sources: Griewank, Kuo, Leovey and Sloan (2018), "High dimensional integration of kinks and jumps: smoothing by preintegration",
     J. Comput. Appl. Math. 344; Liu and Owen (2023), "Preintegration via active subspace", SIAM J. Numer. Anal. 61; Gilbert, Kuo

@@ -7,8 +7,8 @@ import argparse
 
 import pandas as pd
 
-from greeks import crosscheck
-from pricers import GBM, Asian, Barrier, Digital, European, Market, Plan, schedule
+from greeks import FiniteDifference, LikelihoodRatio, Localised, Pathwise, Preintegrated, crosscheck
+from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Market, Plan, schedule
 
 GREEKS = ("delta", "gamma", "vega", "rho")
 CONTRACTS = {
@@ -16,6 +16,9 @@ CONTRACTS = {
     "digital call, 1 year, pays 10": Digital(option="call", strike=100.0, expiry=1.0, cash=10.0),
     "arithmetic Asian call, 12 dates": Asian(option="call", strike=100.0, fixings=schedule(12, 1.0)),
     "arithmetic Asian call, 52 dates": Asian(option="call", strike=100.0, fixings=schedule(52, 1.0)),
+    "digital on the average of 52 dates, pays 10": AsianDigital(
+        option="call", strike=100.0, fixings=schedule(52, 1.0), cash=10.0
+    ),
     "down-and-out call at 90, 12 dates": Barrier(
         option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(12, 1.0)
     ),
@@ -23,6 +26,7 @@ CONTRACTS = {
         option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(252, 1.0)
     ),
 }
+ESTIMATORS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), Localised(), Preintegrated())
 
 
 def main() -> None:
@@ -33,7 +37,7 @@ def main() -> None:
     market, model = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
     rows = []
     for name, contract in CONTRACTS.items():
-        table = crosscheck(contract, model, market, greeks=GREEKS, plan=Plan(paths=paths, seed=7))
+        table = crosscheck(contract, model, market, greeks=GREEKS, estimators=ESTIMATORS, plan=Plan(paths=paths, seed=7))
         wide = table[table.estimator != "exact"].pivot_table(index="estimator", columns="greek", values="stderr", sort=False)
         rows.append(pd.concat({name: wide[list(GREEKS)]}))
     print(f"standard errors, {paths} paths; spot 100, rate 5 %, dividend 2 %, vol 20 %")

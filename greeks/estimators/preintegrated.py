@@ -178,7 +178,7 @@ def _carry_back(load, tilt, base, s, noise, by_level, by_slope, sums, by_mean, b
 
 
 @kernel
-def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, normals, loads, forward, out, by_mean, by_stdev):
+def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, normals, loads, forward, out, by):
     """Expectation along the direction of an option (cash zero) or a digital on an arithmetic average, and its derivatives.
 
     Parameters
@@ -195,17 +195,19 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
     out : ndarray [7, lane]
         Become the expectation, its second derivative by the logarithm of the spot less the first, the expectation of the average's
         future part, and the four functions of `_split`.
-    by_mean, by_stdev : ndarray [time, lane]
-        Become the expectation's derivatives by mean and standard deviation of each log-return.
+    by : ndarray [4, time, lane]
+        Become the expectation's derivatives by mean and standard deviation of each log-return, and those of the average's.
     """
     count, lanes = normals.shape
     level, slope, spots = np.empty((count, CHUNK)), np.empty((count, CHUNK)), np.empty((count, CHUNK))
-    work, moments, sums = np.empty((8, CHUNK)), np.empty((3, CHUNK)), np.empty((2, CHUNK))
+    work, moments, sums, all_sums = np.empty((10, CHUNK)), np.empty((3, CHUNK)), np.empty((2, CHUNK)), np.empty((2, CHUNK))
+    by_mean, by_stdev, all_by_mean, all_by_stdev = by[0], by[1], by[2], by[3]
     for first in range(0, lanes, CHUNK):
         last = min(first + CHUNK, lanes)
         width = last - first
         one, two, base, tilt = work[0, :width], work[1, :width], work[2, :width], work[3, :width]
         root, likely, by_level, by_slope = work[4, :width], work[5, :width], work[6, :width], work[7, :width]
+        parts, bends = work[8, :width], work[9, :width]
         value, bend, ahead = out[0, first:last], out[1, first:last], out[2, first:last]
         _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, base, tilt, out)
         _find(log_strike, level, slope, root, spots, moments)
@@ -222,34 +224,38 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
                 value[lane] = -sign * strike * beyond
                 bend[lane] = share * density * moments[0, lane] * turn
                 likely[lane] = share * density
-            ahead[lane], sums[0, lane], sums[1, lane] = 0.0, 0.0, 0.0
+            ahead[lane] = 0.0
+        sums[:], all_sums[:] = 0.0, 0.0
         for back in range(count):
             t = count - 1 - back
             s, noise = _row(stdev[t], first, one), normals[t, first:last]
             a, u, spot = level[t], slope[t], spots[t]
+            for lane in range(width):
+                part = share * exp(fma(0.5 * u[lane], u[lane], a[lane]))
+                parts[lane], bends[lane] = part, part * u[lane]
+                ahead[lane] += part
             if cash > 0.0:
                 for lane in range(width):
-                    ahead[lane] = fma(share, exp(fma(0.5 * u[lane], u[lane], a[lane])), ahead[lane])
                     edge = likely[lane] * spot[lane]
                     by_level[lane], by_slope[lane] = edge, edge * root[lane]
             else:
                 for lane in range(width):
-                    x = u[lane]
-                    part = share * exp(fma(0.5 * x, x, a[lane]))
-                    paid = sign * part * ndtr(sign * (x - root[lane]))
-                    ahead[lane] += part
+                    paid = sign * parts[lane] * ndtr(sign * (u[lane] - root[lane]))
                     value[lane] += paid
-                    by_level[lane], by_slope[lane] = paid, fma(paid, x, likely[lane] * spot[lane])
-            _carry_back(loads[t], tilt, base, s, noise, by_level, by_slope, sums, by_mean[t, first:last], by_stdev[t, first:last])
+                    by_level[lane], by_slope[lane] = paid, fma(paid, u[lane], likely[lane] * spot[lane])
+            here = loads[t], tilt, base, s, noise
+            _carry_back(*here, by_level, by_slope, sums, by_mean[t, first:last], by_stdev[t, first:last])
+            _carry_back(*here, parts, bends, all_sums, all_by_mean[t, first:last], all_by_stdev[t, first:last])
 
 
 @kernel
-def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, loads, forward, out, by_mean, by_stdev):
+def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, loads, forward, out, by):
     """The same on a geometric average, whose logarithm is past + share * (sum over dates of log-spots): Black-Scholes for every path.
 
-    Parameters as in `_arithmetic`; the average's expectation is left zero.
+    Parameters as in `_arithmetic`; the average's expectation is left zero, and by is [2, time, lane], without its derivatives.
     """
     count, lanes = normals.shape
+    by_mean, by_stdev = by[0], by[1]
     level, slope = np.empty((count, CHUNK)), np.empty((count, CHUNK))
     work, sums = np.empty((6, CHUNK)), np.empty((2, CHUNK))
     log_strike, whole = math.log(strike), share * count
@@ -311,18 +317,30 @@ class _Integrated(NamedTuple):
     value: FloatArray
     bend: FloatArray
     controls: tuple[FloatArray, ...]
-    by_mean: FloatArray
-    by_stdev: FloatArray
+    by: FloatArray
     steps: Steps
+    forward: FloatArray
+    share: float
 
-    def slope(self, path: Paths, parameter: str) -> FloatArray:
-        """Derivative by a parameter of model or market, [lane], discounting left out."""
+    def slopes(self, path: Paths, parameter: str) -> tuple[FloatArray, ...]:
+        """Derivative by a parameter of model or market, [lane], discounting left out; of an arithmetic average another control."""
         if parameter == "spot":
-            return self.by_mean[0] / self.steps.spot
-        steps = _steps(path, parameter, len(self.by_mean))
-        out = np.empty(len(self.value))
-        _along(self.by_mean, self.by_stdev, steps.mean_slope[0], steps.stdev_slope[0], out)
-        return out
+            return (self.by[0, 0] / self.steps.spot,)
+        steps = _steps(path, parameter, self.by.shape[1])
+        out = np.empty((len(self.by) // 2, len(self.value)))
+        for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
+            _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
+        if len(out) == 2:
+            out[1] -= self._forward_slope(path, parameter)
+            out[1][np.abs(out[1]) < _ROUNDING * self.share * self.forward.sum()] = 0.0
+        return tuple(out)
+
+    def _forward_slope(self, path: Paths, parameter: str) -> float:
+        """Derivative of the average's forward: only the market moves it."""
+        times = path.times[-len(self.forward) :]
+        growth = np.log(self.forward / self.steps.spot)
+        weights = {"rate": times, "dividend": -times, "time": growth / times[-1]}.get(parameter)
+        return self.share * float(self.forward @ weights) if weights is not None else 0.0
 
 
 def _steps(path: Paths, parameter: str, count: int) -> Steps:
@@ -346,9 +364,9 @@ def _integrated(claim: AverageClaim, forward: FloatArray, path: Paths) -> _Integ
     steps = _steps(path, "spot", len(mean.fixings))
     count, lanes = steps.normals.shape
     share = mean.future_share / count
-    out, by = empty((7, lanes)), empty((2, count, lanes))
+    out, by = empty((7, lanes)), empty((4 if mean.arithmetic else 2, count, lanes))
     loads = np.arange(count, 0.0, -1.0)
-    paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, forward, out, by[0], by[1]
+    paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, forward, out, by
     sign, cash = 1.0 if claim.option == "call" else -1.0, claim.cash or 0.0
     if mean.arithmetic:
         strike = claim.strike - mean.past_part
@@ -361,7 +379,7 @@ def _integrated(claim: AverageClaim, forward: FloatArray, path: Paths) -> _Integ
     rounding = np.abs(out[2:]) < _ROUNDING * scales[:, None]
     out[2:][rounding] = 0.0
     offered = 5 if mean.arithmetic else 0
-    return _Integrated(out[0], out[1], tuple(out[2 : 2 + offered]), by[0], by[1], steps)
+    return _Integrated(out[0], out[1], tuple(out[2 : 2 + offered]), by, steps, forward, share)
 
 
 _ROUNDING = 1e-13
@@ -374,8 +392,8 @@ class Preintegrated(PathEstimator):
 
     For options and digitals on an average (of one date, too: European and digital), under models whose log-returns are Gaussian given
     the variance path. The direction is the geometric average's gradient; along it the average rises through the strike once, at a
-    root found to rounding, and what is integrated is smooth, so that the digital's Greeks are pathwise ones and Sobol points
-    find little to do. Zero-mean functions of the rest are fitted as controls, and the forward of the average.
+    root found to rounding, and what is left to sample is smooth, so that a digital has pathwise Greeks too and Sobol points
+    gain most. Zero-mean functions of the rest are fitted as controls, and the forward of the average and its derivative.
 
     Sources: Griewank, Kuo, Leovey and Sloan (2018), "High dimensional integration of kinks and jumps: smoothing by preintegration",
     J. Comput. Appl. Math. 344; Liu and Owen (2023), "Preintegration via active subspace", SIAM J. Numer. Anal. 61; Gilbert, Kuo
@@ -388,7 +406,7 @@ class Preintegrated(PathEstimator):
     @property
     def cost(self) -> float:
         """See `PathEstimator.cost`: some three exponentials and a normal distribution function on each date."""
-        return 4.0
+        return 5.0
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for claims on an average, first derivatives and gamma."""
@@ -406,21 +424,24 @@ class Preintegrated(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             found = path.once(("preintegrated", claim), lambda: _integrated(claim, forward, path))
-            np.multiply(_derivative(found, path, greek.parameters), greek.sign * math.exp(path.log_discount), out=out[0])
-            for row, control in zip(out[1:], found.controls, strict=True):
+            number, *more = _derivatives(found, path, greek.parameters)
+            np.multiply(number, greek.sign * math.exp(path.log_discount), out=out[0])
+            for row, control in zip(out[1:], (*found.controls, *more), strict=True):
                 row[:] = control
 
-        needs, controls = Needs(steps=frozenset(greek.parameters[:1])), 5 if claim.mean.arithmetic else 0
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=controls)
+        needs = Needs(steps=frozenset(greek.parameters[:1]))
+        controls = 5 + (len(greek.parameters) == 1 and greek.parameters != ("spot",))
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=controls if claim.mean.arithmetic else 0)
 
 
-def _derivative(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -> FloatArray:
-    """Derivative of the present value over the discount factor, [lane]."""
+def _derivatives(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -> tuple[FloatArray, ...]:
+    """Derivative of the present value over the discount factor, [lane], and the control that goes with it, if there is one."""
     match parameters:
         case ():
-            return found.value
+            return (found.value,)
         case ("spot", _):
-            return found.bend / found.steps.spot**2
+            return (found.bend / found.steps.spot**2,)
         case (parameter,):
-            return found.slope(path, parameter) + path.log_discount_slope(parameter) * found.value
+            slope, *control = found.slopes(path, parameter)
+            return (slope + path.log_discount_slope(parameter) * found.value, *control)
     raise AssertionError(parameters)

@@ -84,7 +84,7 @@ def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences
         scale = contract.cash if isinstance(contract, AsianDigital) else 10.0
         assert found.value[lane] == pytest.approx(twin.expectation(), rel=1e-10, abs=1e-11 * scale)
         for j in (0, 2, 4):
-            for values, name, slope in ((mean, "mean", found.by_mean), (stdev, "stdev", found.by_stdev)):
+            for values, name, slope in ((mean, "mean", found.by[0]), (stdev, "stdev", found.by[1])):
                 h = 2e-3 * stdev[j]
                 ends = []
                 for k in (-2, -1, 1, 2):
@@ -106,10 +106,14 @@ def test_controls_have_mean_zero():
         claim = Asian(option="call", strike=100.0, fixings=DATES).on_average
         found = _integrated(claim, 100.0 * np.exp(cases.CURVE.log_growth(DATES)), path)
         assert len(found.controls) == 5
-        for row in found.controls:
+        names = ("rate", "dividend", "time", "vol", *model.parameters)
+        slopes = [found.slopes(path, name)[1] for name in names]
+        assert found.slopes(path, "spot")[1:] == ()
+        for row in (*found.controls, *slopes):
             stderr = row.std() / 256.0
             assert stderr > 1e-8
             assert abs(row.mean()) < 4.0 * stderr
+            assert stderr < 0.5
 
 
 def two_dates(contract, spot, vol, rate, dividend, stretch):
@@ -204,7 +208,7 @@ def test_agrees_with_the_likelihood_ratio_under_heston_and_is_far_more_precise(f
     for g in names:
         assert abs(found[g].value - other[g].value) < 4.5 * math.hypot(found[g].stderr, other[g].stderr), (g, found[g], other[g])
         assert abs(found[g].value - plain[g].value) < 4.5 * plain[g].stderr, (g, found[g], plain[g])
-        assert found[g].stderr < 0.25 * plain[g].stderr, (g, found[g], plain[g])
+        assert found[g].stderr < 0.35 * plain[g].stderr, (g, found[g], plain[g])
         assert found[g].stderr < (1.0 if g == "price" else 0.3) * other[g].stderr, (g, found[g], other[g])
 
 
@@ -232,6 +236,21 @@ def test_weekly_fixings_gain_a_thousand_standard_errors(family):
         assert found[g].stderr < 1e-3 * plain[g].stderr, (g, found[g], plain[g])
         assert quasi[g].stderr < 0.7 * found[g].stderr, (g, quasi[g], found[g])
         assert abs(quasi[g].value - found[g].value) < 5.0 * math.hypot(quasi[g].stderr, found[g].stderr), g
+
+
+def test_a_volatility_that_makes_tails_heavy():
+    """Call less put is the forward, for vega too: without the forward's own derivative as a control the call's runs away."""
+    terms, plan = {"strike": 110.0, "fixings": schedule(20, 5.0)}, Plan(paths=2**15, seed=3)
+    names = ("price", "delta", "gamma", "vega", "theta")
+    call, put = (
+        sensitivities(
+            Asian(option=o, **terms), replace(cases.VOL, vol=2.0), cases.FLAT, greeks=names, estimator=Preintegrated(), plan=plan
+        )
+        for o in ("call", "put")
+    )
+    for g in ("vega", "gamma"):
+        assert call[g].value == pytest.approx(put[g].value, rel=1e-9)
+        assert call[g].stderr < 4e-3 * abs(call[g].value), call[g]
 
 
 @pytest.mark.parametrize("strike", [3.0, 40.0, 250.0, 1000.0])

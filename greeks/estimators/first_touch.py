@@ -33,8 +33,9 @@ _DENSITY = 0.3989422804014327  # of the standard normal at zero
 
 
 @device
-def _edge(y, variance, spread, shares, cash, edge, side, strike):
+def _edge(y, variance, shares, cash, edge, side, strike):
     """Worth of an edge, with its first and second derivative by y; strike is shares * e^edge."""
+    spread = math.sqrt(variance)
     d = (y - edge) / spread
     held = shares * exp(y + 0.5 * variance) * ndtr(side * (d + spread))
     density = side * _DENSITY * exp(-0.5 * d * d) / spread
@@ -43,45 +44,29 @@ def _edge(y, variance, spread, shares, cash, edge, side, strike):
 
 
 @device
-def _worths(edges, imaged, power, pole, y, variance, out):
-    """Worth of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, lane]."""
-    for row in range(4):
-        out[row, : y.size] = 0.0
-    value, slope, bend, by_power = out[0], out[1], out[2], out[3]
-    for k in range(edges.shape[0]):
-        shares, cash, edge, side, strike = edges[k, 0], edges[k, 1], edges[k, 2], edges[k, 3], edges[k, 4]
-        for lane in range(y.size):
-            v, v1, v2 = _edge(y[lane], variance[lane], math.sqrt(variance[lane]), shares, cash, edge, side, strike)
-            value[lane] += v
-            slope[lane] += v1
-            bend[lane] += v2
-        if not imaged:
-            continue
-        for lane in range(y.size):
-            s = variance[lane]
-            beyond = y[lane] - pole
-            tilted = beyond + power * s
-            v, v1, v2 = _edge(pole - tilted, s, math.sqrt(s), shares, cash, edge, side, strike)
-            lift = exp(power * (beyond + 0.5 * power * s))
-            value[lane] -= lift * v
-            slope[lane] -= lift * (power * v - v1)
-            bend[lane] -= lift * (power * (power * v - 2.0 * v1) + v2)
-            by_power[lane] -= lift * (tilted * v - s * v1)
+def _image(y, variance, power, pole, shares, cash, edge, side, strike):
+    """Worth of an edge's image, with its first and second derivative by y, and by power."""
+    beyond = y - pole
+    tilted = beyond + power * variance
+    v, v1, v2 = _edge(pole - tilted, variance, shares, cash, edge, side, strike)
+    lift = exp(power * (beyond + 0.5 * power * variance))
+    twice = power * (power * v - 2.0 * v1) + v2
+    return lift * v, lift * (power * v - v1), lift * twice, lift * (tilted * v - variance * v1)
 
 
 @kernel
 def worths(edges, imaged, power, pole, y, variance, out):
-    """See `_worths`."""
-    _worths(edges, imaged, power, pole, y, variance, out)
-
-
-@device
-def _row(values, first, scratch):
-    """Lanes ``first`` on of a row, as many as there is scratch for, or the one value that all lanes share."""
-    if values.size > 1:
-        return values[first : first + scratch.size]
-    scratch[:] = values[0]
-    return scratch
+    """Worth of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, lane]."""
+    for lane in range(out.shape[1]):
+        value, by_y, by_y_twice, by_power = 0.0, 0.0, 0.0, 0.0
+        for k in range(edges.shape[0]):
+            shares, cash, edge, side, strike = edges[k]
+            v, v1, v2 = _edge(y[lane], variance[lane], shares, cash, edge, side, strike)
+            value, by_y, by_y_twice = value + v, by_y + v1, by_y_twice + v2
+            if imaged:
+                v, v1, v2, v3 = _image(y[lane], variance[lane], power, pole, shares, cash, edge, side, strike)
+                value, by_y, by_y_twice, by_power = value - v, by_y - v1, by_y_twice - v2, by_power - v3
+        out[0, lane], out[1, lane], out[2, lane], out[3, lane] = value, by_y, by_y_twice, by_power
 
 
 @kernel
@@ -116,30 +101,57 @@ def first_touches(
     """
     lanes, parameters, size = state.shape[1], slope.shape[0], CHUNK + GROUP
     index = np.empty(size, np.int64)
-    distance, level, base, scale, inverse, rest, room, odds = np.zeros((8, size))
-    shrink, hazard, survive, a0, a1, a2, a3, a4, a5, a6 = np.zeros((10, size))
-    d_, z_, base_, scale_, y_, room_, odds_, alive_, dead_, density_, tail_, alpha_, beta_ = np.zeros((13, size))
-    worth = np.zeros((4, size))
-    rest_slope, room_slope = np.zeros((2, parameters, size))
-    ones, twos, threes, fours = np.empty((4, size))
-    scale[CHUNK], room[CHUNK] = 1.0, 1.0
+    work = np.zeros((45, size))  # one array for all: of several, the compiler would have to ask whether they overlap
+    away, weight, loss, rest, room, level, m_, s_ = work[:8]
+    distance, base, inverse, shrink, hazard, survive = work[8:14]
+    a0, a1, a2, a3, a4, a5, a6 = work[14:21]
+    d_, z_, x_, s__, y_, room_, odds_, alive_, dead_, density_, tail_, alpha_, beta_ = work[21:34]
+    v_, v1_, v2_, v3_ = work[34:38]
+    g, l, c1, later, wider, dm, ds = work[38:45]
+    moving, bending = np.zeros((parameters, 5, size)), np.zeros((3, size))
+    room[CHUNK], s_[CHUNK] = 1.0, 1.0  # what groups are filled up with: a lane of probability zero
     for first in range(0, lanes, CHUNK):
         n = min(CHUNK, lanes - first)
-        away, weight, loss = state[0, first : first + n], state[1, first : first + n], state[2, first : first + n]
-        one, two, three, four = ones[:n], twos[:n], threes[:n], fours[:n]
-        rest[:n], room[:n] = _row(left[0], first, one), _row(left[1], first, two)
-        for p in range(parameters):
-            rest_slope[p, :n], room_slope[p, :n] = _row(left_slope[p, 0], first, one), _row(left_slope[p, 1], first, two)
-        for t in range(normals.shape[0] - 1):
-            noise, m, s = normals[t, first : first + n], _row(mean[t], first, one), _row(stdev[t], first, two)
+        last = first + n
+        wide = mean.shape[1] > 1
+        inward, chance_, lost_ = state[0, first:last], state[1, first:last], state[2, first:last]
+        for lane in range(n):
+            away[lane], weight[lane], loss[lane] = inward[lane], chance_[lane], lost_[lane]
+        for row in range(2):
+            into, source = work[3 + row], left[row, first:last] if wide else left[row]
             for lane in range(n):
-                here = away[lane] + sign * m[lane]
-                d = here / s[lane]
-                base[lane], distance[lane] = here, -37.0 if d < -37.0 else d
-                scale[lane], inverse[lane] = s[lane], 1.0 / s[lane]
-                level[lane], odds[lane] = sign * noise[lane], weight[lane]
-                variance = room[lane] - s[lane] * s[lane]
-                rest[lane], room[lane] = rest[lane] - m[lane], 1e-16 if variance < 1e-16 else variance
+                into[lane] = source[lane] if wide else source[0]
+        for row in range(bend.shape[0]):
+            into, source = bending[row], bend[row, first:last]
+            for lane in range(n):
+                into[lane] = source[lane]
+        for p in range(parameters):
+            for row in range(3):
+                into, source = moving[p, row], slope[p, row, first:last]
+                for lane in range(n):
+                    into[lane] = source[lane]
+            for row in range(2):
+                into, source = moving[p, 3 + row], left_slope[p, row, first:last] if wide else left_slope[p, row]
+                for lane in range(n):
+                    into[lane] = source[lane] if wide else source[0]
+        for t in range(normals.shape[0] - 1):
+            noise = normals[t, first:last]
+            if wide:
+                means, stdevs = mean[t, first:last], stdev[t, first:last]
+                for lane in range(n):
+                    m_[lane], s_[lane] = means[lane], stdevs[lane]
+            else:
+                m, s = mean[t, 0], stdev[t, 0]
+                for lane in range(n):
+                    m_[lane], s_[lane] = m, s
+            for lane in range(n):
+                s, m, x = s_[lane], m_[lane], sign * noise[lane]
+                here, per = away[lane] + sign * m, 1.0 / s
+                d, variance = here * per, room[lane] - s * s
+                base[lane], inverse[lane], level[lane] = here, per, x
+                distance[lane] = -37.0 if d < -37.0 else d
+                rest[lane], room[lane] = rest[lane] - m, 1e-16 if variance < 1e-16 else variance
+            for lane in range(n):
                 shrink[lane], hazard[lane], survive[lane] = 0.0, 0.0, 1.0
                 a0[lane], a1[lane], a2[lane], a3[lane], a4[lane], a5[lane], a6[lane] = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             near = 0
@@ -147,63 +159,112 @@ def first_touches(
                 index[near] = lane
                 near += distance[lane] < FAR
             some = (near + GROUP - 1) // GROUP * GROUP
-            index[near:some] = CHUNK
+            for k in range(near, some):
+                index[k] = CHUNK
             for k in range(some):
                 i = index[k]
-                d_[k], z_[k], base_[k], scale_[k] = distance[i], level[i], base[i], scale[i]
-                y_[k], room_[k], odds_[k] = rest[i], room[i], odds[i]
+                d_[k], z_[k], s__[k], room_[k] = distance[i], level[i], s_[i], room[i]
+                y_[k], odds_[k] = barrier + sign * base[i] + rest[i], weight[i]
             for k in range(some):
                 d = d_[k]
                 tail = ndtr(-abs(d))
-                dead = tail if d > 0.0 else 1.0 - tail
-                alive = 1.0 - tail if d > 0.0 else tail
-                alive_[k], dead_[k], density_[k], tail_[k] = alive, dead, _DENSITY * exp(-0.5 * d * d), ndtr(-z_[k])
+                whole = 1.0 - tail
+                dead_[k] = tail if d > 0.0 else whole
+                alive_[k] = whole if d > 0.0 else tail
+                density_[k] = _DENSITY * exp(-0.5 * d * d)
             for k in range(some):
-                z = -ndtri(alive_[k] * tail_[k])
-                alpha_[k] = tail_[k] * exp(0.5 * (z * z - d_[k] * d_[k]))
-                z_[k] = z
+                tail_[k] = ndtr(-z_[k])
             for k in range(some):
-                z = ndtri(dead_[k] * tail_[k])
-                beta_[k] = tail_[k] * exp(0.5 * (z * z - d_[k] * d_[k]))
-                tail_[k] = z
-                y_[k] += barrier + sign * (base_[k] + scale_[k] * z)
-            _worths(edges, imaged, power, pole, y_[:some], room_[:some], worth)
+                z_[k] = -ndtri(alive_[k] * tail_[k])
             for k in range(some):
-                i, d, z, beta, density = index[k], d_[k], tail_[k], beta_[k], density_[k]
-                chance, c, by_y = odds_[k] * dead_[k], worth[0, k], sign * worth[1, k]
-                moves = scale_[k] * (1.0 - beta)
-                shrink[i], hazard[i], survive[i], level[i] = alpha_[k], density / alive_[k], alive_[k], z_[k]
+                x_[k] = ndtri(dead_[k] * tail_[k])
+            for k in range(some):
+                tail, square, z, x = tail_[k], d_[k] * d_[k], z_[k], x_[k]
+                alpha_[k], beta_[k] = tail * exp(0.5 * (z * z - square)), tail * exp(0.5 * (x * x - square))
+                y_[k] += sign * (s__[k] * x)
+            for k in range(some):
+                v_[k], v1_[k], v2_[k], v3_[k] = 0.0, 0.0, 0.0, 0.0
+            for e in range(edges.shape[0]):
+                shares, cash, edge, side, strike = edges[e]
+                for k in range(some):
+                    v, v1, v2 = _edge(y_[k], room_[k], shares, cash, edge, side, strike)
+                    v_[k] += v
+                    v1_[k] += v1
+                    v2_[k] += v2
+                if imaged:
+                    for k in range(some):
+                        v, v1, v2, v3 = _image(y_[k], room_[k], power, pole, shares, cash, edge, side, strike)
+                        v_[k] -= v
+                        v1_[k] -= v1
+                        v2_[k] -= v2
+                        v3_[k] -= v3
+            for k in range(some):
+                i, d, x, s, beta, density = index[k], d_[k], x_[k], s__[k], beta_[k], odds_[k] * density_[k]
+                chance, c, by_y, by_y_twice = odds_[k] * dead_[k], v_[k], sign * v1_[k], v2_[k]
+                moves = s * (1.0 - beta)
+                shrink[i], hazard[i], survive[i], level[i] = alpha_[k], density_[k] / alive_[k], alive_[k], z_[k]
                 a0[i] = chance * c
-                a1[i] = chance * by_y * moves - odds_[k] * density * c
-                a2[i] = chance * by_y * (d + z)
+                a1[i] = chance * by_y * moves - density * c
+                a2[i] = chance * by_y * (d + x)
                 a3[i] = sign * chance * by_y
-                a4[i] = 0.5 * chance * worth[2, k]
-                a5[i] = chance * worth[3, k]
-                curved = worth[2, k] * moves * moves + by_y * scale_[k] * beta * (beta * z + d)
-                a6[i] = chance * curved + odds_[k] * density * (d * c - 2.0 * by_y * moves)
+                a4[i] = 0.5 * chance * by_y_twice
+                a5[i] = chance * v3_[k]
+                curved = by_y_twice * moves * moves + by_y * s * beta * (beta * x + d)
+                a6[i] = chance * curved + density * (d * c - 2.0 * by_y * moves)
             if bend.shape[0] > 0:  # before the first derivatives: it needs those of the date before
-                g, l, g2 = slope[0, 0, first : first + n], slope[0, 1, first : first + n], bend[0, first : first + n]
-                l2, c2 = bend[1, first : first + n], bend[2, first : first + n]
+                by_spot, log_by_spot = moving[0, 0], moving[0, 1]
+                g2, l2, c2 = bending
                 for lane in range(n):
-                    d, a, h, l1 = distance[lane], shrink[lane], hazard[lane], l[lane]
-                    d1, d2 = g[lane] * inverse[lane], g2[lane] * inverse[lane]
-                    c2[lane] += a0[lane] * (l1 * l1 + l2[lane]) + a1[lane] * (2.0 * l1 * d1 + d2) + a6[lane] * d1 * d1
-                    g2[lane] += scale[lane] * a * ((a * level[lane] + d) * d1 * d1 - d2)
-                    l2[lane] += h * (d2 - (d + h) * d1 * d1)
+                    d, a, h, l1, s = distance[lane], shrink[lane], hazard[lane], log_by_spot[lane], s_[lane]
+                    d1, d2, bent = by_spot[lane] * inverse[lane], g2[lane] * inverse[lane], l2[lane]
+                    c2[lane] += a0[lane] * (l1 * l1 + bent) + a1[lane] * (2.0 * l1 * d1 + d2) + a6[lane] * d1 * d1
+                    g2[lane] += s * a * ((a * level[lane] + d) * d1 * d1 - d2)
+                    l2[lane] = bent + h * (d2 - (d + h) * d1 * d1)
             for p in range(parameters):
-                dm, ds = _row(mean_slope[p, t], first, three), _row(stdev_slope[p, t], first, four)
-                g, l, c1 = slope[p, 0, first : first + n], slope[p, 1, first : first + n], slope[p, 2, first : first + n]
-                ahead, wider, tilt = rest_slope[p], room_slope[p], power_slope[p]
-                for lane in range(n):
-                    moved, spread, s = sign * dm[lane], ds[lane], scale[lane]
-                    later, vaster = ahead[lane] - dm[lane], wider[lane] - 2.0 * s * spread
-                    d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
-                    lost = a0[lane] * l[lane] + a1[lane] * d1 + a2[lane] * spread
-                    c1[lane] += lost + a3[lane] * later + a4[lane] * vaster + a5[lane] * tilt
-                    g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
-                    l[lane] += hazard[lane] * d1
-                    ahead[lane], wider[lane] = later, vaster
+                for row in range(5 if wide else 3):
+                    into, source = work[38 + row], moving[p, row]
+                    for lane in range(n):
+                        into[lane] = source[lane]
+                tilt = power_slope[p]
+                if wide:
+                    means, stdevs = mean_slope[p, t, first:last], stdev_slope[p, t, first:last]
+                    for lane in range(n):
+                        dm[lane], ds[lane] = means[lane], stdevs[lane]
+                    for lane in range(n):
+                        moved, spread, s = dm[lane], ds[lane], s_[lane]
+                        ahead, vast = later[lane] - moved, wider[lane] - 2.0 * s * spread
+                        later[lane], wider[lane], moved = ahead, vast, sign * moved
+                        d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
+                        lost = a0[lane] * l[lane] + a1[lane] * d1 + a2[lane] * spread
+                        c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
+                        g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
+                        l[lane] += hazard[lane] * d1
+                else:
+                    moved, spread, s = mean_slope[p, t, 0], stdev_slope[p, t, 0], stdev[t, 0]
+                    ahead, vast = moving[p, 3, 0] - moved, moving[p, 4, 0] - 2.0 * s * spread
+                    moving[p, 3, 0], moving[p, 4, 0], moved = ahead, vast, sign * moved
+                    for lane in range(n):
+                        d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
+                        lost = a0[lane] * l[lane] + a1[lane] * d1 + a2[lane] * spread
+                        c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
+                        g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
+                        l[lane] += hazard[lane] * d1
+                for row in range(5 if wide else 3):
+                    source, into = work[38 + row], moving[p, row]
+                    for lane in range(n):
+                        into[lane] = source[lane]
             for lane in range(n):
-                away[lane] = base[lane] + scale[lane] * level[lane]
+                away[lane] = base[lane] + s_[lane] * level[lane]
                 weight[lane] *= survive[lane]
                 loss[lane] += a0[lane]
+        for lane in range(n):
+            inward[lane], chance_[lane], lost_[lane] = away[lane], weight[lane], loss[lane]
+        for row in range(bend.shape[0]):
+            into, source = bend[row, first:last], bending[row]
+            for lane in range(n):
+                into[lane] = source[lane]
+        for p in range(parameters):
+            for row in range(3):
+                into, source = slope[p, row, first:last], moving[p, row]
+                for lane in range(n):
+                    into[lane] = source[lane]

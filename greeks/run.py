@@ -130,7 +130,10 @@ class _GreekSampler(Sampler):
         self.scenes = len({id(scene) for recipe in self.recipes.values() for scene in recipe.scenes})
         scene = job.scene
         parameters = {greek.name: greek.parameters for greek in job.greeks}
-        asked = {p for (name, _), recipe in self.recipes.items() if scene in recipe.scenes for p in parameters[name]}
+        asked: set[str | tuple[str, ...]] = set()
+        for (name, _), recipe in self.recipes.items():
+            if scene in recipe.scenes:
+                asked.update(parameters[name], {parameters[name]} if len(parameters[name]) > 1 else (), {"slopes"} if recipe.slopes else ())
         self.foreseen = frozenset((scene.model, scene.stretch, parameter) for parameter in asked)
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:

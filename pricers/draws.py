@@ -93,7 +93,8 @@ class Block:
         The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
     foreseen : frozenset
         (model, stretch, parameter) of the derivatives that will be asked for, as far as known: so that they can be made along with the
-        paths. None of these three changes a number.
+        paths. In a parameter's place stand the two of a second derivative, or ``"slopes"`` where steps and tangents will be asked for
+        rather than scores. None of these three changes a number.
     """
 
     __slots__ = (
@@ -124,7 +125,7 @@ class Block:
         factors: int = 1,
         fleeting: bool = False,
         watched: IntArray | None = None,
-        foreseen: frozenset[Hashable] = frozenset(),
+        foreseen: frozenset[tuple[Hashable, float, Hashable]] = frozenset(),
     ):
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
@@ -134,6 +135,10 @@ class Block:
         self.foreseen = foreseen
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
+
+    def expected(self, model: Hashable, stretch: float) -> frozenset[Hashable]:
+        """What is foreseen of one model at one stretch of time."""
+        return frozenset(asked for known, at, asked in self.foreseen if known == model and at == stretch)
 
     def normals(self, factor: int = 0) -> FloatArray:
         """Standard normals [node, lane] of one factor, independent over nodes, lanes and factors."""

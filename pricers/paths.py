@@ -132,12 +132,23 @@ class Paths:
         Of the last date, at which contracts pay.
     law : Law
         How the spots move with each parameter.
+    foreseen : frozenset
+        Derivatives that will be asked for, as far as known (`pricers.draws.Block.foreseen`): a parameter, or a tuple of them.
     """
 
-    __slots__ = ("_known", "law", "log_discount", "spot", "times")
+    __slots__ = ("_known", "foreseen", "law", "log_discount", "spot", "times")
 
-    def __init__(self, *, times: FloatArray, spot: FloatArray, log_discount: float, law: Law):
+    def __init__(
+        self,
+        *,
+        times: FloatArray,
+        spot: FloatArray,
+        log_discount: float,
+        law: Law,
+        foreseen: frozenset[Hashable] = frozenset(),
+    ):
         self.times, self.spot, self.log_discount, self.law = times, spot, log_discount, law
+        self.foreseen = foreseen
         self._known: dict[Hashable, FloatArray] = {}
 
     @property

@@ -58,7 +58,7 @@ class Sampler(ABC):
     lattice: tuple[float, ...]
     shape: tuple[int, int]
     observed: Observation | None = None
-    foreseen: frozenset[Hashable] = frozenset()
+    foreseen: frozenset[tuple[Hashable, float, Hashable]] = frozenset()
     factors: int = 1
     scenes: int = 1
 
@@ -176,7 +176,7 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[Hashable]]:
+def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, frozenset[tuple[Hashable, float, Hashable]]]:
     """The nodes that samplers of one lattice look at (None: all), and the derivatives they will ask for."""
     looks = [sampler.observed for sampler in family]
     seen = [look.index for look in looks if look is not None]

@@ -68,6 +68,8 @@ class Recipe:
         What a reader should know about the number besides its error.
     truncation : float
         Order of magnitude of the bias, as a share of the Greek.
+    slopes : bool
+        Whether the samples ask the law for steps or tangents, rather than for scores.
     """
 
     scenes: tuple[Scene, ...]
@@ -75,6 +77,7 @@ class Recipe:
     controls: int = 0
     note: str = ""
     truncation: float = 0.0
+    slopes: bool = False
 
 
 class Estimator(ABC):

@@ -66,4 +66,4 @@ class Pathwise(PathEstimator):
                 slope = slope + by_discount * present_value(contract, path)
             return (greek.sign * slope,)
 
-        return Recipe(scenes=(scene,), samples=samples)
+        return Recipe(scenes=(scene,), samples=samples, slopes=len(greek.parameters) == 1)

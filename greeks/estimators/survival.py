@@ -130,11 +130,16 @@ class OneStepSurvival(PathEstimator):
             raise NotApplicable(f"one-step survival has no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
-        moved = ("spot", "rate", "vol", "time", *scene.model.parameters)  # all at once: the paths are most of the work
+        known = ("spot", "rate", "vol", "time", *scene.model.parameters)
+        own = {"spot", *("rate" if parameter == "dividend" else parameter for parameter in greek.parameters)}
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             (path,) = paths
-            value, bend, *slopes = path.once(("survival", id(contract)), lambda: _sampled(contract, path, moved))
+            asked = own | path.foreseen | ({"rate"} if "dividend" in path.foreseen else set())
+            moved = tuple(name for name in known if name in asked)  # all at once: the paths are most of the work
+            bent = ("spot", "spot") in (greek.parameters, *path.foreseen)
+            key = "survival", id(contract), moved, bent
+            value, bend, *slopes = path.once(key, lambda: _sampled(contract, path, moved, bent))
             match greek.parameters:
                 case ():
                     return tuple(value)
@@ -145,19 +150,19 @@ class OneStepSurvival(PathEstimator):
             (parameter,) = greek.parameters
             return tuple(greek.sign * (slopes[moved.index(parameter)] + path.log_discount_slope(parameter) * value))
 
-        return Recipe(scenes=(scene,), samples=samples, controls=1)
+        return Recipe(scenes=(scene,), samples=samples, controls=1, slopes=bool(greek.parameters))
 
 
-def _sampled(contract: Barrier, path: Paths, parameters: tuple[str, ...]) -> FloatArray:
+def _sampled(contract: Barrier, path: Paths, parameters: tuple[str, ...], bent: bool) -> FloatArray:
     """Present value, its second derivative by the spot, and its first derivatives at a fixed discount factor: [2 + p, 2, lane].
 
-    The second of each two is the control.
+    The second of each two is the control. The first parameter is the spot; the second derivative is nonsense unless ``bent``.
     """
     steps = path.law.steps(parameters)
     total = _Total.of(steps)
     rebate, barrier, sign = contract.rebate, math.log(contract.barrier), 1.0 if contract.down else -1.0
     claim, tilts = _reference(contract, total, len(steps.mean))
-    state, slope, bend = _survivors(contract, claim, tilts, steps, total)
+    state, slope, bend = _survivors(contract, claim, tilts, steps, total, bent)
     y, variance = barrier + sign * state[0] + steps.mean[-1], steps.stdev[-1] ** 2
     moved = sign * slope[:, 0] + steps.mean_slope[:, -1], 2.0 * steps.stdev[-1] * steps.stdev_slope[:, -1]
     alive = _alive(contract, rebate, barrier).worth(y, variance)
@@ -165,7 +170,8 @@ def _sampled(contract: Barrier, path: Paths, parameters: tuple[str, ...]) -> Flo
     survived = _weighted(alive, tilts, sign, *along)
     gone = _weighted(claim.worth(y, variance) - alive, tilts, sign, *along)
     gone[0] += state[2]
-    gone[1] += bend[2]
+    if bent:
+        gone[1] += bend[2]
     gone[2:] += slope[:, 2]
     plain = _whole(claim, tilts, steps, total) - gone
     out = np.stack([plain, survived - plain], axis=1)
@@ -192,14 +198,14 @@ def _reference(contract: Barrier, total: _Total, dates: int) -> tuple[_Claim, Fl
 
 
 def _survivors(
-    contract: Barrier, claim: _Claim, tilts: FloatArray, steps: Steps, total: _Total
+    contract: Barrier, claim: _Claim, tilts: FloatArray, steps: Steps, total: _Total, bent: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """State, slopes and bends (see `first_touches`) on the date before the last."""
     count, lanes = len(steps.mean_slope), steps.normals.shape[1]
     sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
-    state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3, lanes))
+    state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3 if bent else 0, lanes))
     state[0], state[1] = sign * (math.log(steps.spot) - barrier), 1.0
-    slope[0, 0], bend[0] = sign / steps.spot, -sign / steps.spot**2
+    slope[0, 0], bend[:1] = sign / steps.spot, -sign / steps.spot**2
     left, left_slope = np.stack(total[:2]), np.stack(total[2:], axis=1)
     slopes = steps.mean_slope, steps.stdev_slope, left_slope, tilts
     first_touches(sign, barrier, *claim.numbers, steps.mean, steps.stdev, left, *slopes, steps.normals, state, slope, bend)
@@ -222,7 +228,7 @@ def _weighted(
     out[0] = weight * value
     out[2:] = weight * (log_slopes * value + by_y * y_slopes + 0.5 * by_y_twice * variance_slopes + np.outer(tilts, by_power))
     l1, y1 = log_slopes[0], y_slopes[0]
-    out[1] = weight * ((l1 * l1 + bend[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * bend[0])
+    out[1] = 0.0 if len(bend) == 0 else weight * ((l1 * l1 + bend[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * bend[0])
     return out
 
 

@@ -126,6 +126,7 @@ class GBM(Model):
             spot=spot,
             log_discount=stretch * float(market.log_discount(observed.times[-1])),
             law=_LogNormal(market.spot, self.vol, shift, intervals, first, sums, lambda: block.increments(observed)),
+            foreseen=block.expected(self, stretch),
         )
 
     def bumped(self, parameter: str, by: float) -> GBM:

@@ -106,6 +106,7 @@ class Heston(Model):
                 ),
                 last=int(observed.index[-1]),
             ),
+            foreseen=block.expected(self, stretch),
         )
 
     def require_score(self, parameters: tuple[str, ...]) -> None:
@@ -145,9 +146,9 @@ class _Stage:
         self._model, self._stretch = model, stretch
         self._lattice, self._nodes = block.lattice, block.watched
         self._noise = block.normals(0), block.normals(1)
-        asked = {name for name in (*SLOPES, "vol") if (model, stretch, name) in block.foreseen}
+        asked = block.expected(model, stretch)
         foreseen = tuple(name for name in SLOPES if name in asked or (name == "v0" and "vol" in asked))
-        self._path = self._evolved(foreseen, slopes=len(observed.index) < len(self._nodes))
+        self._path = self._evolved(foreseen, slopes="slopes" in asked or len(observed.index) < len(self._nodes))
 
     def rows(self, observed: Observation) -> IntArray:
         """Where the observed dates stand in the paths."""

@@ -133,7 +133,9 @@ class _GreekSampler(Sampler):
         asked: set[str | tuple[str, ...]] = set()
         for (name, _), recipe in self.recipes.items():
             if scene in recipe.scenes:
-                asked.update(parameters[name], {parameters[name]} if len(parameters[name]) > 1 else (), {"slopes"} if recipe.slopes else ())
+                asked.update(
+                    parameters[name], {parameters[name]} if len(parameters[name]) > 1 else (), {"slopes"} if recipe.slopes else ()
+                )
         self.foreseen = frozenset((scene.model, scene.stretch, parameter) for parameter in asked)
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:

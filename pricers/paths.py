@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from pricers.special import exp, log
 __all__ = ["Law", "Paths", "Steps"]
 
 FloatArray = npt.NDArray[np.float64]
+T = TypeVar("T")
 
 
 @kernel
@@ -149,7 +150,7 @@ class Paths:
     ):
         self.times, self.spot, self.log_discount, self.law = times, spot, log_discount, law
         self.foreseen = foreseen
-        self._known: dict[Hashable, FloatArray] = {}
+        self._known: dict[Hashable, Any] = {}
 
     @property
     def last(self) -> FloatArray:
@@ -189,11 +190,12 @@ class Paths:
         """`Law.score`, computed once."""
         return self.once(parameters, lambda: self.law.score(parameters))
 
-    def once(self, key: Hashable, make: Callable[[], FloatArray]) -> FloatArray:
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, made once for these paths: for what several Greeks or contracts need."""
         if key not in self._known:
             self._known[key] = make()
-        return self._known[key]
+        found: T = self._known[key]
+        return found
 
     def log_discount_slope(self, parameter: str) -> float:
         """Derivative of the log discount factor by a parameter of market or time."""

@@ -107,7 +107,7 @@ def first_touches(
     a0, a1, a2, a3, a4, a5, a6 = work[14:21]
     d_, z_, x_, s__, y_, room_, odds_, alive_, dead_, density_, tail_, alpha_, beta_ = work[21:34]
     v_, v1_, v2_, v3_ = work[34:38]
-    g, l, c1, later, wider, dm, ds = work[38:45]
+    g, w, c1, later, wider, dm, ds = work[38:45]
     moving, bending = np.zeros((parameters, 5, size)), np.zeros((3, size))
     room[CHUNK], s_[CHUNK] = 1.0, 1.0  # what groups are filled up with: a lane of probability zero
     for first in range(0, lanes, CHUNK):
@@ -235,20 +235,20 @@ def first_touches(
                         ahead, vast = later[lane] - moved, wider[lane] - 2.0 * s * spread
                         later[lane], wider[lane], moved = ahead, vast, sign * moved
                         d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
-                        lost = a0[lane] * l[lane] + a1[lane] * d1 + a2[lane] * spread
+                        lost = a0[lane] * w[lane] + a1[lane] * d1 + a2[lane] * spread
                         c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
                         g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
-                        l[lane] += hazard[lane] * d1
+                        w[lane] += hazard[lane] * d1
                 else:
                     moved, spread, s = mean_slope[p, t, 0], stdev_slope[p, t, 0], stdev[t, 0]
                     ahead, vast = moving[p, 3, 0] - moved, moving[p, 4, 0] - 2.0 * s * spread
                     moving[p, 3, 0], moving[p, 4, 0], moved = ahead, vast, sign * moved
                     for lane in range(n):
                         d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
-                        lost = a0[lane] * l[lane] + a1[lane] * d1 + a2[lane] * spread
+                        lost = a0[lane] * w[lane] + a1[lane] * d1 + a2[lane] * spread
                         c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
                         g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
-                        l[lane] += hazard[lane] * d1
+                        w[lane] += hazard[lane] * d1
                 for row in range(5 if wide else 3):
                     source, into = work[38 + row], moving[p, row]
                     for lane in range(n):

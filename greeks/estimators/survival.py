@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from greeks.estimators.conditional import Claim, Total, laid_open, picked, today
 from greeks.estimators.estimator import PathEstimator, Recipe, Scene
-from greeks.estimators.first_touch import first_touches, worths
+from greeks.estimators.first_touch import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.contract import Contract
@@ -30,62 +31,17 @@ STEEPEST = 8.0
 """Most that an image's power may be, in inverse standard deviations of the last log-spot: what keeps its parts within floats."""
 
 
-class _Claim(NamedTuple):
-    """A claim of the kernels: edges [edge, 5], and the power and pole of the image it is taken less of, or None."""
-
-    edges: FloatArray
-    image: tuple[float, float] | None = None
-
-    @property
-    def numbers(self) -> tuple[FloatArray, bool, float, float]:
-        """As the kernels take it."""
-        return self.edges, self.image is not None, *(self.image or (0.0, 0.0))
-
-    def worth(self, y: FloatArray, variance: FloatArray) -> FloatArray:
-        """Worth, first and second derivative by y, and by power, [4, lane], where the last log-spot has mean y."""
-        out = np.empty((4, len(y)))
-        worths(*self.numbers, y, np.broadcast_to(variance, y.shape).copy(), out)
-        return out
-
-
-def _edges(rows: list[tuple[float, float, float, float]]) -> FloatArray:
-    """Edges (shares, cash, place, side) with what the shares cost there."""
-    kept = [(c, b, e, side, c * math.exp(e)) for c, b, e, side in rows if c != 0.0 or b != 0.0]
-    return np.array(kept).reshape(-1, 5)
-
-
-def _exercise(contract: Barrier, rebate: float) -> _Claim:
-    """The exercise value less the rebate, wherever the spot ends."""
-    sign, k = (1.0, math.log(contract.strike)) if contract.option == "call" else (-1.0, math.log(contract.strike))
-    return _Claim(_edges([(sign, -sign * contract.strike, k, sign), (0.0, -rebate, -1e3, 1.0)]))
-
-
-def _alive(contract: Barrier, rebate: float, edge: float, image: tuple[float, float] | None = None) -> _Claim:
-    """The exercise value less the rebate on the alive side of an edge, and nothing beyond."""
+def _alive(contract: Barrier, edge: float, image: tuple[float, float] | None = None) -> Claim:
+    """The exercise value less the rebate on the alive side of an edge in log-spot, and nothing beyond."""
     side, strike, k = 1.0 if contract.down else -1.0, contract.strike, math.log(contract.strike)
     sign, inside = 1.0 if contract.option == "call" else -1.0, side * (k - edge) > 0.0
-    at_edge, at_strike = (0.0, -rebate, edge, side), (0.0, 0.0, k, side)
+    at_edge, at_strike = (0.0, -contract.rebate, edge, side), (0.0, 0.0, k, side)
+    whole = sign, -sign * strike - contract.rebate, edge, side
     if sign == side:  # pays far inside: from the strike on or, if that lies beyond, from the edge
-        at_strike = (sign, -sign * strike, k, side) if inside else at_strike
-        at_edge = at_edge if inside else (sign, -sign * strike - rebate, edge, side)
+        at_strike, at_edge = ((sign, -sign * strike, k, side), at_edge) if inside else (at_strike, whole)
     elif inside:  # pays between edge and strike
-        at_strike, at_edge = (-sign, sign * strike, k, side), (sign, -sign * strike - rebate, edge, side)
-    return _Claim(_edges([at_strike, at_edge]))._replace(image=image)
-
-
-class _Total(NamedTuple):
-    """Mean and variance of the whole log-return, [lane or 1], and their derivatives, [p, lane or 1]."""
-
-    mean: FloatArray
-    variance: FloatArray
-    mean_slope: FloatArray
-    variance_slope: FloatArray
-
-    @classmethod
-    def of(cls, steps: Steps) -> _Total:
-        """Sums over time."""
-        spread = 2.0 * np.einsum("tl,ptl->pl", steps.stdev, steps.stdev_slope)
-        return cls(steps.mean.sum(axis=0), (steps.stdev**2).sum(axis=0), steps.mean_slope.sum(axis=1), spread)
+        at_strike, at_edge = (-sign, sign * strike, k, side), whole
+    return Claim.of(at_strike, at_edge, image=image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,75 +86,61 @@ class OneStepSurvival(PathEstimator):
             raise NotApplicable(f"one-step survival has no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
-        known = ("spot", "rate", "vol", "time", *scene.model.parameters)
-        own = {"spot", *("rate" if parameter == "dividend" else parameter for parameter in greek.parameters)}
 
         def samples(paths: tuple[Paths, ...]) -> tuple[FloatArray, ...]:
             (path,) = paths
-            asked = own | path.foreseen | ({"rate"} if "dividend" in path.foreseen else set())
-            moved = tuple(name for name in known if name in asked)  # all at once: the paths are most of the work
+            moved, steps, total = laid_open(path, greek, scene)
             bent = ("spot", "spot") in (greek.parameters, *path.foreseen)
             key = "survival", id(contract), moved, bent
-            value, bend, *slopes = path.once(key, lambda: _sampled(contract, path, moved, bent))
-            match greek.parameters:
-                case ():
-                    return tuple(value)
-                case ("spot", "spot"):
-                    return tuple(bend)
-                case ("dividend",):  # moves the growth as the rate does, the other way
-                    return tuple(-slopes[moved.index("rate")])
-            (parameter,) = greek.parameters
-            return tuple(greek.sign * (slopes[moved.index(parameter)] + path.log_discount_slope(parameter) * value))
+            estimate, control = path.once(key, lambda: math.exp(path.log_discount) * _sampled(contract, steps, total, bent))
+            return picked(estimate, moved, greek, path), picked(control, moved, greek, path)
 
         return Recipe(scenes=(scene,), samples=samples, controls=1, slopes=bool(greek.parameters))
 
 
-def _sampled(contract: Barrier, path: Paths, parameters: tuple[str, ...], bent: bool) -> FloatArray:
-    """Present value, its second derivative by the spot, and its first derivatives at a fixed discount factor: [2 + p, 2, lane].
+def _sampled(contract: Barrier, steps: Steps, total: Total, bent: bool) -> FloatArray:
+    """Undiscounted value, second derivative by the spot (nonsense unless ``bent``) and first derivatives, [2, 2 + p, lane].
 
-    The second of each two is the control. The first parameter is the spot; the second derivative is nonsense unless ``bent``.
+    The second of the two is the control.
     """
-    steps = path.law.steps(parameters)
-    total = _Total.of(steps)
-    rebate, barrier, sign = contract.rebate, math.log(contract.barrier), 1.0 if contract.down else -1.0
     claim, tilts = _reference(contract, total, len(steps.mean))
     state, slope, bend = _survivors(contract, claim, tilts, steps, total, bent)
+    sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
     y, variance = barrier + sign * state[0] + steps.mean[-1], steps.stdev[-1] ** 2
     moved = sign * slope[:, 0] + steps.mean_slope[:, -1], 2.0 * steps.stdev[-1] * steps.stdev_slope[:, -1]
-    alive = _alive(contract, rebate, barrier).worth(y, variance)
-    along = state[1], slope[:, 1], *moved, bend
-    survived = _weighted(alive, tilts, sign, *along)
-    gone = _weighted(claim.worth(y, variance) - alive, tilts, sign, *along)
+    alive = _alive(contract, barrier).worth(y, variance)
+    along = tilts, sign, state[1], slope[:, 1], *moved, bend
+    survived = _weighted(alive, *along)
+    gone = _weighted(claim.worth(y, variance) - alive, *along)
     gone[0] += state[2]
+    gone[2:] += slope[:, 2]
     if bent:
         gone[1] += bend[2]
-    gone[2:] += slope[:, 2]
-    plain = _whole(claim, tilts, steps, total) - gone
-    out = np.stack([plain, survived - plain], axis=1)
+    plain = today(claim, total, tilts) - gone
+    out = np.stack([plain, survived - plain])
     if contract.out:
-        out[0, 0] += rebate
+        out[0, 0] += contract.rebate
     else:
         out *= -1.0
-        out[:, 0] += _whole(_exercise(contract, 0.0), tilts, steps, total)
-    out *= math.exp(path.log_discount)
+        out[0] += today(Claim.vanilla(contract.option, contract.strike), total)
     return out
 
 
-def _reference(contract: Barrier, total: _Total, dates: int) -> tuple[_Claim, FloatArray]:
+def _reference(contract: Barrier, total: Total, dates: int) -> tuple[Claim, FloatArray]:
     """The claim that survivors end with, and how its image's power moves with each parameter."""
     if len(total.mean) > 1:
-        return _exercise(contract, contract.rebate), np.zeros(len(total.mean_slope))
+        return Claim.vanilla(contract.option, contract.strike, less=contract.rebate), np.zeros(len(total.mean_slope))
     mean, variance = float(total.mean[0]), float(total.variance[0])
     power, most = -2.0 * mean / variance, STEEPEST / math.sqrt(variance)
     tilts = -2.0 * (total.mean_slope[:, 0] - total.variance_slope[:, 0] * mean / variance) / variance
     if abs(power) > most:
         power, tilts = math.copysign(most, power), 0.0 * tilts
     pole = math.log(contract.barrier) + (-1.0 if contract.down else 1.0) * OVERSHOOT * math.sqrt(variance / dates)
-    return _alive(contract, contract.rebate, pole, (power, pole)), tilts
+    return _alive(contract, pole, (power, pole)), tilts
 
 
 def _survivors(
-    contract: Barrier, claim: _Claim, tilts: FloatArray, steps: Steps, total: _Total, bent: bool
+    contract: Barrier, claim: Claim, tilts: FloatArray, steps: Steps, total: Total, bent: bool
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """State, slopes and bends (see `first_touches`) on the date before the last."""
     count, lanes = len(steps.mean_slope), steps.normals.shape[1]
@@ -206,7 +148,7 @@ def _survivors(
     state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3 if bent else 0, lanes))
     state[0], state[1] = sign * (math.log(steps.spot) - barrier), 1.0
     slope[0, 0], bend[:1] = sign / steps.spot, -sign / steps.spot**2
-    left, left_slope = np.stack(total[:2]), np.stack(total[2:], axis=1)
+    left, left_slope = np.stack([total.mean, total.variance]), np.stack([total.mean_slope, total.variance_slope], axis=1)
     slopes = steps.mean_slope, steps.stdev_slope, left_slope, tilts
     first_touches(sign, barrier, *claim.numbers, steps.mean, steps.stdev, left, *slopes, steps.normals, state, slope, bend)
     return state, slope, bend
@@ -228,15 +170,9 @@ def _weighted(
     out[0] = weight * value
     out[2:] = weight * (log_slopes * value + by_y * y_slopes + 0.5 * by_y_twice * variance_slopes + np.outer(tilts, by_power))
     l1, y1 = log_slopes[0], y_slopes[0]
-    out[1] = 0.0 if len(bend) == 0 else weight * ((l1 * l1 + bend[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * bend[0])
-    return out
-
-
-def _whole(claim: _Claim, tilts: FloatArray, steps: Steps, total: _Total) -> FloatArray:
-    """Worth today given the path of the variance, undiscounted, in the rows of `_weighted`, [2 + p, lane or 1]."""
-    value, by_y, by_y_twice, by_power = claim.worth(math.log(steps.spot) + total.mean, total.variance)
-    out = np.empty((2 + len(tilts), len(value)))
-    out[0], out[1] = value, (by_y_twice - by_y) / steps.spot**2
-    out[2:] = by_y * total.mean_slope + 0.5 * by_y_twice * total.variance_slope + np.outer(tilts, by_power)
-    out[2] += by_y / steps.spot
+    out[1] = (
+        0.0
+        if len(bend) == 0
+        else weight * ((l1 * l1 + bend[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * bend[0])
+    )
     return out

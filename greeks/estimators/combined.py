@@ -62,4 +62,9 @@ class Combined(PathEstimator):
             return (first, *controls)
 
         controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
-        return Recipe(scenes=tuple(scene for recipe in recipes for scene in recipe.scenes), samples=samples, controls=controls)
+        return Recipe(
+            scenes=tuple(scene for recipe in recipes for scene in recipe.scenes),
+            samples=samples,
+            controls=controls,
+            slopes=any(recipe.slopes for recipe in recipes),
+        )

@@ -75,7 +75,13 @@ class Controlled(PathEstimator):
             controls = (recipe.samples(paths)[0] - worth for recipe, worth in known)
             return (*inner.samples(paths), *controls)
 
-        return Recipe(scenes=inner.scenes, samples=samples, controls=inner.controls + len(known), note=inner.note)
+        return Recipe(
+            scenes=inner.scenes,
+            samples=samples,
+            controls=inner.controls + len(known),
+            note=inner.note,
+            slopes=inner.slopes or any(recipe.slopes for recipe, _ in known),
+        )
 
     def _claims(self, contract: Contract) -> tuple[Contract, ...]:
         claims = self.claims if self.claims is not None else contract.relatives

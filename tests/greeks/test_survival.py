@@ -58,12 +58,12 @@ def twin(contract, claim, spot, means, stdevs, normals):
     return np.array([away, chance, lost])
 
 
-def check(place, found, at, lane, hs, h=0.02):
+def check(place, found, at, lane, steps, h=0.02):
     """A lane of the kernel's state, slopes and bends against a function of the parameters and its differences."""
     state, slope, bend = found
     assert state[:, lane] == pytest.approx(at(), rel=1e-11, abs=1e-11)
-    for parameter, h in hs.items():
-        difference = (at(**{parameter: h}) - at(**{parameter: -h})) / (2 * h)
+    for parameter, by in steps.items():
+        difference = (at(**{parameter: by}) - at(**{parameter: -by})) / (2 * by)
         assert slope[place[parameter], [0, 2], lane] == pytest.approx(difference[[0, 2]], rel=3e-7, abs=1e-6)
         assert slope[place[parameter], 1, lane] * state[1, lane] == pytest.approx(difference[1], rel=3e-7, abs=1e-8)
     second = (at(spot=h) - 2 * at() + at(spot=-h)) / h**2

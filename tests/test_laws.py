@@ -14,8 +14,8 @@ from scipy.special import stdtrit
 import greeks
 import pricers
 from greeks import (
-    Conditional,
     Combined,
+    Conditional,
     Controlled,
     Exact,
     FiniteDifference,

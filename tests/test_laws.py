@@ -55,7 +55,6 @@ ESTIMATORS = (
     OneStepSurvival(),
     Controlled(OneStepSurvival(), by=Pathwise()),
     Controlled(OneStepSurvival(), by=Conditional()),
-    Conditional(),
 )
 PLAN = Plan(paths=2**17, seed=20)
 SMALL = {"price": 0.03, "delta": 0.05, "gamma": 0.15, "vega": 0.12, "rho": 0.05, "theta": 0.12, "dividend_rho": 0.05}
@@ -66,8 +65,6 @@ def _refused(estimator, contract):
     """Whether an estimator has no answer for a contract: a jump, no relative of known worth, no barrier to survive."""
     if "survival" in estimator.name:
         return not isinstance(contract, Barrier) or contract.touched
-    if estimator == Conditional():
-        return contract.family not in ("european", "digital")
     needs_gradient = "pathwise" in estimator.name and contract.jumps
     return needs_gradient or (isinstance(estimator, Controlled) and not contract.relatives)
 

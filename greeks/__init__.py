@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from greeks.comparison import crosscheck
     from greeks.estimators.auto import Auto
     from greeks.estimators.combined import Combined
+    from greeks.estimators.conditional import Conditional
     from greeks.estimators.controlled import Controlled
     from greeks.estimators.exact import Exact
     from greeks.estimators.finite_difference import FiniteDifference
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Auto",
     "Combined",
+    "Conditional",
     "Controlled",
     "Estimate",
     "Exact",
@@ -54,6 +56,7 @@ __getattr__ = lazy(
     {
         "Auto": "greeks.estimators.auto",
         "Combined": "greeks.estimators.combined",
+        "Conditional": "greeks.estimators.conditional",
         "Controlled": "greeks.estimators.controlled",
         "Estimate": "pricers.estimate",
         "Exact": "greeks.estimators.exact",

@@ -70,7 +70,8 @@ def verdicts(
     for name in names:
         present = [e for e in biased if (name, e) in found.estimates]
         usable = [e for e in present if math.isfinite(found.estimates[name, e].value + found.estimates[name, e].stderr)]
-        reference = min(usable, key=lambda e: (biased[e], found.estimates[name, e].stderr), default=None)
+        rank = {e: (biased[e], found.estimates[name, e].stderr, found.estimates[name, e].paths) for e in usable}
+        reference = min(usable, key=rank.__getitem__, default=None)
         for estimator in biased:
             key = name, estimator
             if estimator not in present:

@@ -32,12 +32,15 @@ class Needs:
         Summaries and the parameters that they are differentiated by along the path.
     steps : frozenset of str
         Parameters that the tangents or steps of every date are taken by.
+    bent : bool
+        Whether something made of the steps is differentiated twice by the spot.
     """
 
     summaries: frozenset[str] = frozenset()
     scores: frozenset[str] = frozenset()
     slopes: frozenset[tuple[str, str]] = frozenset()
     steps: frozenset[str] = frozenset()
+    bent: bool = False
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -45,6 +48,7 @@ class Needs:
             scores=self.scores | other.scores,
             slopes=self.slopes | other.slopes,
             steps=self.steps | other.steps,
+            bent=self.bent or other.bent,
         )
 
     @property
@@ -86,6 +90,11 @@ class Foreseen:
 
     def __iter__(self) -> Iterator[Look]:
         return iter(self._looks.values())
+
+    def needs(self, look: Look) -> Needs:
+        """What is needed of these paths; nothing, if it is not known."""
+        found = self._looks.get(look.key)
+        return found.needs if found is not None else look.needs
 
     def of(self, model: Model, stretch: float) -> Needs:
         """What is needed of all worlds of a model."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import NotApplicable
+from pricers.foreseen import Needs
 from pricers.kernel import kernel
 from pricers.special import exp, log
 
@@ -150,13 +151,24 @@ class Paths:
         Of the last date, at which contracts pay.
     law : Law
         How the spots move with each parameter.
+    foreseen : Needs
+        What will be asked for, as far as known.
     """
 
-    __slots__ = ("_known", "_spot", "lanes", "law", "log_discount", "times")
+    __slots__ = ("_known", "_spot", "foreseen", "lanes", "law", "log_discount", "times")
 
-    def __init__(self, *, times: FloatArray, lanes: int, spot: Callable[[], FloatArray], log_discount: float, law: Law):
+    def __init__(
+        self,
+        *,
+        times: FloatArray,
+        lanes: int,
+        spot: Callable[[], FloatArray],
+        log_discount: float,
+        law: Law,
+        foreseen: Needs = Needs(),  # noqa: B008
+    ):
         self.times, self.lanes, self.log_discount, self.law = times, lanes, log_discount, law
-        self._spot = spot
+        self.foreseen, self._spot = foreseen, spot
         self._known: dict[Hashable, Any] = {}
 
     @property

@@ -15,6 +15,7 @@ import greeks
 import pricers
 from greeks import (
     Combined,
+    Conditional,
     Controlled,
     Exact,
     FiniteDifference,
@@ -59,6 +60,7 @@ ESTIMATORS = (
     OneStepSurvival(),
     Controlled(OneStepSurvival(), by=Pathwise()),
     Localised(),
+    Controlled(OneStepSurvival(), by=Conditional()),
 )
 INTEGRATED = (Preintegrated(), Controlled(Preintegrated()))
 """Under GBM these leave no noise where there is a formula."""

@@ -15,7 +15,7 @@ from benchmarks.questions.methods import Cost, cost
 from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import MARKET, WORKLOADS, Workload
-from greeks import Combined, Controlled, Exact, LikelihoodRatio, NotApplicable, OneStepSurvival, Pathwise
+from greeks import Combined, Conditional, Controlled, Exact, LikelihoodRatio, NotApplicable, OneStepSurvival, Pathwise
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import greek
 from greeks.run import Job, answer
@@ -35,7 +35,9 @@ def candidates() -> tuple[Estimator, ...]:
         Controlled(LikelihoodRatio()),
         Combined(LikelihoodRatio(), Pathwise()),
         OneStepSurvival(),
+        Conditional(),
         Controlled(OneStepSurvival(), by=Pathwise()),
+        Controlled(OneStepSurvival(), by=Conditional()),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -28,7 +29,7 @@ def _candidates() -> tuple[PathEstimator, ...]:
         Pathwise(),
         Controlled(Pathwise()),
         OneStepSurvival(),
-        Controlled(OneStepSurvival(), by=Pathwise()),
+        Controlled(OneStepSurvival(), by=Conditional()),
         Localised(),
         Preintegrated(),
         Controlled(Preintegrated()),

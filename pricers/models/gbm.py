@@ -79,7 +79,14 @@ class GBM(Model):
         look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
         law = _LogNormal(look, self.vol, block, summaries)
         made = law.made
-        return Paths(times=made.times, lanes=block.lanes, spot=law.spots, log_discount=made.log_discount, law=law)
+        return Paths(
+            times=made.times,
+            lanes=block.lanes,
+            spot=law.spots,
+            log_discount=made.log_discount,
+            law=law,
+            foreseen=block.foreseen.needs(look),
+        )
 
     def bumped(self, parameter: str, by: float) -> GBM:
         """See `Model.bumped`."""

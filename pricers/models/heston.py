@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, positive
+from pricers.foreseen import Look, Needs
 from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
 from pricers.models.heston_qe import QE
@@ -107,6 +108,7 @@ class Heston(Model):
                 ),
                 last=int(observed.index[-1]),
             ),
+            foreseen=block.foreseen.needs(Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())),
         )
 
     def require_score(self, parameters: tuple[str, ...]) -> None:

@@ -30,6 +30,7 @@ def _candidates() -> tuple[PathEstimator, ...]:
         Controlled(Pathwise()),
         OneStepSurvival(),
         Controlled(OneStepSurvival(), by=Conditional()),
+        Conditional(),
         Localised(),
         Preintegrated(),
         Controlled(Preintegrated()),
@@ -41,13 +42,14 @@ class Auto(Estimator):
     """Whichever unbiased estimator has the least variance times cost for this contract, model and Greek.
 
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
-    candidate's variance; its cost is the nominal `PathEstimator.cost`, not a measured time, so that the same seed makes the same
-    choice. The choice and the runners-up are in the estimate's note.
+    candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
+    same seed makes the same choice. All candidates are tried on a 64th of the plan's paths, those within three times the best again on
+    a 16th. The choice and what was behind it are in the estimate's note. What has a formula is not asked: see `Exact`.
 
     Attributes
     ----------
     pilot : int
-        Paths of the pilot run.
+        Most paths of a pilot run.
     candidates : tuple of PathEstimator
         Unbiased ones; those that refuse are passed over.
     """

@@ -46,10 +46,9 @@ class Combined(PathEstimator):
         """All names."""
         return " + ".join(estimator.name for estimator in self.estimators)
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`."""
-        return sum(estimator.cost for estimator in self.estimators)
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`."""
+        return sum(estimator.work(contract) for estimator in self.estimators)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""

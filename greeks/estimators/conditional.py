@@ -130,6 +130,10 @@ class Conditional(PathEstimator):
 
     name: ClassVar[str] = "conditional"
 
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`."""
+        return 60.0
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         match contract:

@@ -68,10 +68,10 @@ class Controlled(PathEstimator):
         """The inner estimator's, with what is added to it."""
         return f"{self.estimator.name} with controls" + (f" by {self.by.name}" if self.by is not None else "")
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`."""
-        return self.estimator.cost + 0.5
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`: that of the contract and of its claims."""
+        by = self.by if self.by is not None else self.estimator
+        return self.estimator.work(contract) + sum(15.0 + by.work(claim) for claim in self._claims(contract))
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; refuses where no claim has a formula."""

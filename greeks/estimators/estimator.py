@@ -110,10 +110,9 @@ class PathEstimator(Estimator):
     It never averages: standard errors, controls and paired comparisons are made once, for all of them.
     """
 
-    @property
-    def cost(self) -> float:
-        """Nominal work of a path in units of the likelihood ratio's, for a choice that does not hang on a clock."""
-        return 1.0
+    def work(self, contract: Contract) -> float:
+        """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
+        return 0.0
 
     @abstractmethod
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:

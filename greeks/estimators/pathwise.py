@@ -35,10 +35,9 @@ class Pathwise(PathEstimator):
 
     name: ClassVar[str] = "pathwise"
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`."""
-        return 1.5
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`."""
+        return 1.0 * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""

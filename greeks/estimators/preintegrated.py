@@ -403,10 +403,9 @@ class Preintegrated(PathEstimator):
 
     name: ClassVar[str] = "preintegrated"
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`: some three exponentials and a normal distribution function on each date."""
-        return 5.0
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date."""
+        return 60.0 + 28.0 * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for claims on an average, first derivatives and gamma."""

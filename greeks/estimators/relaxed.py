@@ -47,10 +47,9 @@ class Relaxed(PathEstimator):
         if self.width is not None:
             object.__setattr__(self, "width", positive("width", self.width))
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`."""
-        return 2.0
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`."""
+        return 40.0 + (1.0 if contract.on_average else 8.0) * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for payoffs that say where they jump."""

@@ -72,10 +72,9 @@ class OneStepSurvival(PathEstimator):
 
     name: ClassVar[str] = "one_step_survival"
 
-    @property
-    def cost(self) -> float:
-        """See `PathEstimator.cost`: normal distribution functions and their inverse on each date near the barrier."""
-        return 6.0
+    def work(self, contract: Contract) -> float:
+        """See `PathEstimator.work`: normal distribution functions and their inverse on each date near the barrier."""
+        return 300.0 + 30.0 * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for barrier options that were not touched yet, first derivatives and gamma."""

@@ -63,6 +63,7 @@ class GBM(Model):
 
     kind: ClassVar[str] = "gbm"
     parameters: ClassVar[tuple[str, ...]] = ()
+    work: ClassVar[tuple[float, float]] = 0.0, 2.4
     vol: float
 
     def __post_init__(self) -> None:

@@ -55,6 +55,7 @@ class Heston(Model):
     kind: ClassVar[str] = "heston"
     parameters: ClassVar[tuple[str, ...]] = ("v0", "kappa", "theta", "xi", "rho")
     factors: ClassVar[int] = 2
+    work: ClassVar[tuple[float, float]] = 12.0, 4.0
     v0: float
     kappa: float
     theta: float

@@ -25,6 +25,9 @@ class Model(ABC):
     factors: ClassVar[int] = 1
     """Independent normals it needs at each node."""
 
+    work: ClassVar[tuple[float, float]]
+    """Nominal nanoseconds that a path takes for each node of its lattice and for each observed date."""
+
     @abstractmethod
     def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
         """Times at which the model needs random numbers to observe ``times``; they are among them."""

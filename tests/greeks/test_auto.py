@@ -17,6 +17,10 @@ def run(contract, estimator, names=("delta", "vega", "rho"), **plan):
     return sensitivities(contract, cases.VOL, cases.FLAT, greeks=names, estimator=estimator, plan=Plan(**({"seed": 4} | plan)))
 
 
+def work(candidate, contract):
+    return 40.0 + cases.VOL.work[1] * len(contract.times) + candidate.work(contract)
+
+
 @pytest.mark.parametrize("contract", [ASIAN, BARRIER, *cases.EXACT.values()], ids=lambda c: c.family)
 def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
     auto = Auto()
@@ -25,12 +29,12 @@ def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
         rivals = []
         for candidate in auto.candidates:
             try:
-                rivals.append(candidate.cost * run(contract, candidate, (name,))[name].stderr ** 2)
+                rivals.append(work(candidate, contract) * run(contract, candidate, (name,))[name].stderr ** 2)
             except NotApplicable:
                 continue
         method = re.match(r"chose (.*?)( over |$)", chosen[name].note).group(1)
-        cost = {c.name: c.cost for c in auto.candidates}[method]
-        assert cost * chosen[name].stderr ** 2 <= 1.3 * min(rivals) + 1e-15
+        cost = {c.name: work(c, contract) for c in auto.candidates if c.name == method}[method]
+        assert cost * chosen[name].stderr ** 2 <= 1.3 * min(rivals) + 1e-12
 
 
 def test_the_choice_and_the_runners_up_are_said():

@@ -183,5 +183,10 @@ class Block:
         self._latest[key] = found
         return found
 
+    def forget(self) -> None:
+        """Let go of all that was kept: what lies in the block refers to the block, and would only be found by a search for garbage."""
+        self._kept.clear()
+        self._latest.clear()
+
 
 _RECENT = 16

@@ -159,6 +159,7 @@ def simulate(
             for position in positions:
                 if position not in failed:
                     parts[position] = _part(samplers[position], block, plan.sampling.group, valid, keep_going)
+            block.forget()
         return first, parts
 
     pools = [_Accumulator(sampler.shape, plan) for sampler in samplers]

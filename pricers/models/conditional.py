@@ -80,15 +80,16 @@ def _least(sign, level, share, rows, walk, integral, drift, out):
 @kernel
 def _shifts(share, rows, weights, walk, integral, out):
     """Sum over intervals of weights[time] * u, [lane]."""
-    scale = 1.0 / math.sqrt(share)
+    scale, none = 1.0 / math.sqrt(share), np.zeros(len(out))
     for lane in range(len(out)):
         out[lane] = 0.0
     for t in range(len(rows)):
         weight = scale * weights[t]
+        w, i = walk[rows[t]], integral[rows[t]]
+        w_before = walk[rows[t - 1]] if t > 0 else none
+        i_before = integral[rows[t - 1]] if t > 0 else none
         for lane in range(len(out)):
-            dw = walk[rows[t], lane] - (walk[rows[t - 1], lane] if t > 0 else 0.0)
-            di = integral[rows[t], lane] - (integral[rows[t - 1], lane] if t > 0 else 0.0)
-            out[lane] += weight * (dw / di)
+            out[lane] += weight * ((w[lane] - w_before[lane]) / (i[lane] - i_before[lane]))
 
 
 @device

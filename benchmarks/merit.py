@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 __all__ = ["Measured", "best"]
 
@@ -24,6 +24,8 @@ class Measured:
         Processor seconds for one set of Greeks on that many paths.
     values, stderrs : mapping of str to float
         By Greek; ``stderrs`` for that many paths.
+    notes : mapping of str to str
+        What the party says of each Greek.
     samples : float
         Independent numbers that a standard error was estimated from: it is known to one over the root of twice as many.
     """
@@ -35,6 +37,7 @@ class Measured:
     values: Mapping[str, float]
     stderrs: Mapping[str, float]
     samples: float = math.inf
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def merit(self, greek: str) -> float:
         """Seconds times squared error: the seconds that an error of 1 takes."""

@@ -38,10 +38,17 @@ def measure(
 
 
 def measure_contract(
-    contract: Contract, model: Model, greeks: Sequence[str], estimator: Estimator, *, plan: Plan, repeats: int
+    contract: Contract,
+    model: Model,
+    greeks: Sequence[str],
+    estimator: Estimator,
+    *,
+    plan: Plan,
+    repeats: int,
+    price: bool = True,
 ) -> Measured:
-    """Price and some Greeks of one contract on one thread."""
-    asked = ("price", *greeks)
+    """Some Greeks of one contract on one thread, with the price or without."""
+    asked = ("price", *greeks) if price else tuple(greeks)
 
     def run() -> Sensitivities:
         return sensitivities(contract, model, MARKET, greeks=asked, estimator=estimator, plan=plan, threads=1)
@@ -55,5 +62,6 @@ def measure_contract(
         cpu=timing.cpu,
         values={greek: found[greek].value for greek in greeks},
         stderrs={greek: found[greek].stderr for greek in greeks},
+        notes={greek: found[greek].note for greek in greeks},
         samples=math.inf if plan.sampling.independent else plan.batches,
     )

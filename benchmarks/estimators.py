@@ -7,7 +7,7 @@ import argparse
 
 import pandas as pd
 
-from greeks import FiniteDifference, LikelihoodRatio, Localised, Pathwise, Preintegrated, crosscheck
+from greeks import FiniteDifference, LikelihoodRatio, Localised, OneStepSurvival, Pathwise, Preintegrated, crosscheck
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Market, Plan, schedule
 
 GREEKS = ("delta", "gamma", "vega", "rho")
@@ -26,7 +26,7 @@ CONTRACTS = {
         option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(252, 1.0)
     ),
 }
-ESTIMATORS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), Localised(), Preintegrated())
+ESTIMATORS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), Localised(), Preintegrated(), OneStepSurvival())
 
 
 def main() -> None:

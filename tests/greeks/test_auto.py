@@ -81,6 +81,20 @@ def test_a_target_is_met_in_every_run(sampling):
     assert inside >= 34  # 95 % of 40 is 38; 34 is three standard errors below
 
 
+def test_the_choice_reaches_a_target_in_a_hundred_runs():
+    target = 5e-4
+    truth = sensitivities(BARRIER, cases.VOL, cases.FLAT, greeks=("delta",), estimator=Exact())["delta"].value
+    reached = inside = 0
+    for seed in range(100):
+        plan = {"paths": 2**10, "seed": seed, "stderr": {"delta": target}, "max_paths": 2**15}
+        found = run(BARRIER, "auto", ("delta",), **plan)["delta"]
+        reached += found.stderr <= target
+        inside += abs(found.value - truth) < 2.0 * target
+        assert found.paths > 2**10  # the target asks for more than the first run
+    assert reached >= 95
+    assert inside >= 88  # 95 % of a hundred, less three standard errors
+
+
 def test_a_budget_that_ends_first_is_said():
     found = run(ASIAN, LikelihoodRatio(), ("delta", "vega"), paths=2**10, stderr={"delta": 1e-6}, max_paths=3000)
     assert found["delta"].paths == found["vega"].paths == 3000

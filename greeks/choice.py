@@ -19,12 +19,17 @@ __all__ = ["chosen"]
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 
-_FIRST, _SECOND = 64, 16
+_FIRST, _SECOND = 64, 32
 """A pilot takes one of so many of the plan's paths: at first of every candidate, then of those that may be best."""
 
-_FEWEST = 512, 1024
-_CONTENDS = 3.0
+_FEWEST, _MOST = 512, 1024
+"""Of the first round: fewer say too little, and more would cost too much where the best is also the cheapest."""
+
+_CONTENDS = 1.5
 """How much more than the best of the first round a candidate may cost and still be in the second."""
+
+_WORTH = 0.1
+"""Part of the run's own work that a second round may take; dearer, it is left out: it would decide between what is nearly alike."""
 
 _PER_PATH = 40.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
@@ -36,15 +41,14 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
     if not wanting:
         return list(jobs)
     most = max(auto.pilot for _, auto in wanting)
-    sizes = [min(max(plan.paths // share, least), most) for share, least in zip((_FIRST, _SECOND), _FEWEST, strict=True)]
+    first = min(max(plan.paths // _FIRST, _FEWEST), _MOST, most)
     tried = {p: auto.candidates for p, auto in wanting}
-    rankings: dict[int, Rankings] = {p: {} for p in tried}
-    for size in sizes:
-        for p, found in _piloted(jobs, tried, replace(plan, paths=_fitting(plan, size), stderr=None), run).items():
+    rankings = _piloted(jobs, tried, replace(plan, paths=_fitting(plan, first), stderr=None), run)
+    second = _fitting(plan, min(plan.paths // _SECOND, most))
+    tried = {p: close for p in tried if len(close := _contenders(jobs[p], rankings[p], tried[p], plan, second)) > 1}
+    if second > first and tried:
+        for p, found in _piloted(jobs, tried, replace(plan, paths=second, stderr=None), run).items():
             rankings[p] = {name: _behind(ranking, rankings[p].get(name, ())) for name, ranking in found.items()}
-        tried = {p: close for p in tried if len(close := _contenders(rankings[p], tried[p])) > 1}
-        if not tried:
-            break
     result = list(jobs)
     for p, auto in wanting:
         choice = Chosen({g.name: rankings[p].get(g.name, ()) for g in jobs[p].greeks})
@@ -72,21 +76,31 @@ def _piloted(jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], p
     }
 
 
-def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tuple[PathEstimator, ...]:
-    """Those that are near the best for some Greek."""
+def _contenders(
+    job: Job, rankings: Rankings, candidates: tuple[PathEstimator, ...], plan: Plan, paths: int
+) -> tuple[PathEstimator, ...]:
+    """Those that are near the best for some Greek, where to find out about them on so many paths is worth it."""
+    best = {ranking[0].estimator.name for ranking in rankings.values() if ranking}
     close = {
         ranked.estimator.name
         for ranking in rankings.values()
         for ranked in ranking
         if ranked.score <= _CONTENDS * ranking[0].score
     }
-    return tuple(candidate for candidate in candidates if candidate.name in close)
+    simulated = _simulated(job, plan)
+    run, pilot = (simulated + sum(c.work(job.contract) for c in candidates if c.name in names) for names in (best, close))
+    return tuple(c for c in candidates if c.name in close) if paths * pilot <= _WORTH * plan.paths * run else ()
+
+
+def _simulated(job: Job, plan: Plan) -> float:
+    """Nominal nanoseconds of a path itself."""
+    by_node, by_date = job.scene.model.work
+    times = job.contract.times
+    return _PER_PATH + by_node * len(job.scene.model.lattice(times, plan.steps_per_year)) + by_date * len(times)
 
 
 def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan) -> tuple[Ranked, ...]:
-    by_node, by_date = job.scene.model.work
-    times = job.contract.times
-    paths = _PER_PATH + by_node * len(job.scene.model.lattice(times, plan.steps_per_year)) + by_date * len(times)
+    paths = _simulated(job, plan)
     scored = []
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))

@@ -133,7 +133,7 @@ def simulate(
     workers = threads if threads is not None else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
-    lanes = plan.sampling.lanes(lanes or _lanes(samplers), plan.paths)
+    lanes = plan.sampling.lanes(min(lanes or _lanes(samplers), plan.atoms * ATOM), plan.paths)
     families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)

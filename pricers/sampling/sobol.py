@@ -100,6 +100,10 @@ class Sobol(Sampling):
     each scramble on its own: every point is uniform, so that estimates are unbiased, and the error comes from the spread over
     scrambles. With n points smooth payoffs on few effective dimensions have errors near 1/n; jumps gain less.
 
+    The price of a digital on one date is the one number whose error they do not tell well: of a scramble's n points so many or one more
+    lie beyond the strike, and where nearly all scrambles have the same number the error looks too small. It is below cash / n then, and
+    95 % intervals hold 90 % (measured, 4,096 points in each of 32 scrambles); scores, slopes and more dates are not concerned.
+
     Attributes
     ----------
     scrambles : int

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from greeks.checks import refusal
 from greeks.estimators.auto import Auto, Chosen, Ranked
 from greeks.estimators.estimator import PathEstimator
 from pricers.plan import Plan
@@ -19,17 +20,18 @@ __all__ = ["chosen"]
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 
-_FIRST, _SECOND = 64, 32
-"""A pilot takes one of so many of the plan's paths: at first of every candidate, then of those that may be best."""
+_FIRST, _SECOND = 0.05, 0.15
+"""What a round may cost, as a part of the run: the first, in which all candidates are, of the cheapest run there could be; the second,
+between those that may be best, of the best one's."""
 
-_FEWEST, _MOST = 512, 1024
-"""Of the first round: fewer say too little, and more would cost too much where the best is also the cheapest."""
+_FEWEST = 1024
+"""Paths of a first round, whatever it costs: with fewer a variance is not known at all."""
 
-_CONTENDS = 1.5
+_CONTENDS = 2.0
 """How much more than the best of the first round a candidate may cost and still be in the second."""
 
-_WORTH = 0.1
-"""Part of the run's own work that a second round may take; dearer, it is left out: it would decide between what is nearly alike."""
+_ROUND = 2.5e6
+"""Nominal nanoseconds of a round of any size."""
 
 _PER_PATH = 40.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
@@ -40,13 +42,15 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
     wanting = [(p, auto) for p, job in enumerate(jobs) for auto in job.estimators if isinstance(auto, Auto)]
     if not wanting:
         return list(jobs)
-    most = max(auto.pilot for _, auto in wanting)
-    first = min(max(plan.paths // _FIRST, _FEWEST), _MOST, most)
     tried = {p: auto.candidates for p, auto in wanting}
+    most = max(auto.pilot for _, auto in wanting)
+    first = min(max(min(_affordable(jobs[p], candidates, plan) for p, candidates in tried.items()), _FEWEST), most)
     rankings = _piloted(jobs, tried, replace(plan, paths=_fitting(plan, first), stderr=None), run)
-    second = _fitting(plan, min(plan.paths // _SECOND, most))
-    tried = {p: close for p in tried if len(close := _contenders(jobs[p], rankings[p], tried[p], plan, second)) > 1}
-    if second > first and tried:
+    close = {p: _contenders(rankings[p], candidates) for p, candidates in tried.items()}
+    sizes = {p: min(_decisive(jobs[p], rankings[p], near, plan), most) for p, near in close.items() if len(near) > 1}
+    tried = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
+    if tried:
+        second = _fitting(plan, min(sizes[p] for p in tried))
         for p, found in _piloted(jobs, tried, replace(plan, paths=second, stderr=None), run).items():
             rankings[p] = {name: _behind(ranking, rankings[p].get(name, ())) for name, ranking in found.items()}
     result = list(jobs)
@@ -76,20 +80,34 @@ def _piloted(jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], p
     }
 
 
-def _contenders(
-    job: Job, rankings: Rankings, candidates: tuple[PathEstimator, ...], plan: Plan, paths: int
-) -> tuple[PathEstimator, ...]:
-    """Those that are near the best for some Greek, where to find out about them on so many paths is worth it."""
-    best = {ranking[0].estimator.name for ranking in rankings.values() if ranking}
+def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tuple[PathEstimator, ...]:
+    """Those that are near the best for some Greek."""
     close = {
         ranked.estimator.name
         for ranking in rankings.values()
         for ranked in ranking
         if ranked.score <= _CONTENDS * ranking[0].score
     }
+    return tuple(candidate for candidate in candidates if candidate.name in close)
+
+
+def _affordable(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
+    """Paths of a first round: of what answers at all, as far as that is known without asking."""
     simulated = _simulated(job, plan)
-    run, pilot = (simulated + sum(c.work(job.contract) for c in candidates if c.name in names) for names in (best, close))
-    return tuple(c for c in candidates if c.name in close) if paths * pilot <= _WORTH * plan.paths * run else ()
+    works = [
+        c.work(job.contract) for c in candidates if any(refusal(c, g, job.contract, job.scene, plan) is None for g in job.greeks)
+    ]
+    return round(_FIRST * plan.paths * simulated / (simulated + sum(works)))
+
+
+def _decisive(job: Job, rankings: Rankings, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
+    """Paths of a second round."""
+    simulated, best = _simulated(job, plan), {ranking[0].estimator.name for ranking in rankings.values() if ranking}
+    run, pilot = (
+        simulated + sum(c.work(job.contract) for c in chosen)
+        for chosen in ([c for c in candidates if c.name in best], candidates)
+    )
+    return round((_SECOND * plan.paths * run - _ROUND) / pilot)
 
 
 def _simulated(job: Job, plan: Plan) -> float:

@@ -15,7 +15,7 @@ from benchmarks.questions.methods import Cost, cost
 from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import MARKET, WORKLOADS, Workload
-from greeks import Combined, Conditional, Controlled, Exact, LikelihoodRatio, NotApplicable, OneStepSurvival, Pathwise
+from greeks import Auto, Combined, Exact, LikelihoodRatio, NotApplicable, Pathwise
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import greek
 from greeks.run import Job, answer
@@ -28,17 +28,7 @@ QE = "QuadraticExponentialMartingale"
 
 def candidates() -> tuple[Estimator, ...]:
     """What the toolkit has; `Exact` does not count, where it is."""
-    return (
-        Pathwise(),
-        Controlled(Pathwise()),
-        LikelihoodRatio(),
-        Controlled(LikelihoodRatio()),
-        Combined(LikelihoodRatio(), Pathwise()),
-        OneStepSurvival(),
-        Conditional(),
-        Controlled(OneStepSurvival(), by=Pathwise()),
-        Controlled(OneStepSurvival(), by=Conditional()),
-    )
+    return *Auto().candidates, Combined(LikelihoodRatio(), Pathwise())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -141,13 +141,13 @@ class _LogNormal(Law):
         count = len(self.made.shift)
         match name:
             case "mean":
-                return self._row("total") * (1.0 / count)
+                return self._row("total") * (self.spot / count)
             case "log_mean":
                 return self.made.mean_level + self.vol / count * self._stretched("walks")
             case "minimum":
-                return exponentials(self._row("low"))
+                return exponentials(self._row("low") + math.log(self.spot))
             case "maximum":
-                return exponentials(self._row("high"))
+                return exponentials(self._row("high") + math.log(self.spot))
             case "log_last":
                 return self.made.level[-1] + self.vol * self._walk
             case "last":
@@ -160,15 +160,15 @@ class _LogNormal(Law):
         count, last = len(made.shift), made.times[-1]
         match name, parameter:
             case "mean", "spot":
-                return self._row("total") * (1.0 / (count * self.spot))
+                return self._row("total") * (1.0 / count)
             case "mean", "rate":
-                return self._row("timed") * (1.0 / count)
+                return self._row("timed") * (self.spot / count)
             case "mean", "dividend":
-                return self._row("timed") * (-1.0 / count)
+                return self._row("timed") * (-self.spot / count)
             case "mean", "vol":
-                return (self._stretched("walked") - self.vol * self._row("timed")) * (1.0 / count)
+                return (self._stretched("walked") - self.vol * self._row("timed")) * (self.spot / count)
             case "mean", "time":
-                return (0.5 * self.vol * self._stretched("walked") + self._row("shifted")) * (1.0 / (count * last))
+                return (0.5 * self.vol * self._stretched("walked") + self._row("shifted")) * (self.spot / (count * last))
             case "log_mean", "vol":
                 return self._stretched("walks") * (1.0 / count) - self.vol * made.mean_time
             case "log_mean", "time":

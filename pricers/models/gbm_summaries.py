@@ -8,8 +8,8 @@ all bumped worlds of a finite difference, cost little more than one.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,9 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 ROWS = ("first", "walk", "squares", "drifts", "total", "timed", "shifted", "walked", "walks", "low", "high")
-"""With z the normals of an observation's intervals, W (of times not stretched) and S at its dates: z_1, the last W, the sums of z^2 - 1,
-of z times the drift in standard deviations, of S, of S times the time, of S times the shift of the log-spot so far, of S W, of W; the
-least and the greatest ln S."""
+"""With z the normals of an observation's intervals, W (of times not stretched) and S (which starts at one) at its dates: z_1, the last
+W, the sums of z^2 - 1, of z times the drift in standard deviations, of S, of S times the time, of S times its logarithm's mean, of S W,
+of W; the least and the greatest ln S."""
 
 _FIRST, _WALK, _SQUARES, _DRIFTS, _TOTAL, _TIMED, _SHIFTED, _WALKED, _WALKS, _LOW, _HIGH = range(len(ROWS))
 _THEN = len(ROWS)  # W at the observation's date before
@@ -112,8 +112,8 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
 
     normals is [node, lane], or has no nodes: then they are drawn. root [node] are the square roots of the lattice's intervals. At a
     node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry] says whose, roles [entry] what the date is to it,
-    constants [entry, 6] are ln S at W = 0, its exponential, one over the root of the item's own interval, its drift in standard
-    deviations, the time and the shift of ln S so far. scales [item] multiply W in ln S. places [item, ROWS + 1] says which row of
+    constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the item's own interval, its drift in standard
+    deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says which row of
     ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
     """
     lanes, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
@@ -151,7 +151,7 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
             made = np.nan
             for e in range(entry, last):
                 i, role, here = items[e], roles[e], constants[e]
-                level, factor, inverse, drift, time, shift = here[0], here[1], here[2], here[3], here[4], here[5]
+                level, factor, inverse, drift, time = here[0], here[1], here[2], here[3], here[4]
                 place, vol = places[i], scales[i]
                 if role & _BEGINS != 0 or (place[_SQUARES] >= 0 and not squared) or place[_DRIFTS] >= 0:
                     own = z
@@ -173,7 +173,8 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                 if place[_HIGH] >= 0:
                     _raise(level, vol, walk, state[place[_HIGH], :width])
                 weighted = place[_TIMED] >= 0 or place[_SHIFTED] >= 0 or place[_WALKED] >= 0
-                if place[_TOTAL] >= 0 and alone and not weighted:
+                only = made != vol and (e + 1 == last or scales[items[e + 1]] != vol)  # nobody else wants its power
+                if place[_TOTAL] >= 0 and only and not weighted:
                     _add_power(vol, factor, walk, state[place[_TOTAL], :width])
                 elif place[_TOTAL] >= 0 or weighted:
                     if made != vol:
@@ -184,7 +185,7 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                     if place[_TIMED] >= 0:
                         _add(factor * time, power, state[place[_TIMED], :width])
                     if place[_SHIFTED] >= 0:
-                        _add(factor * shift, power, state[place[_SHIFTED], :width])
+                        _add(factor * level, power, state[place[_SHIFTED], :width])
                     if place[_WALKED] >= 0:
                         _add_product(factor, power, walk, state[place[_WALKED], :width])
                 if role & _ENDS != 0 and place[_WALK] >= 0:
@@ -288,8 +289,12 @@ _Key = tuple[int, int, float, int]
 
 
 class _Item(NamedTuple):
-    """Paths and which of their rows are wanted; ``scale`` multiplies W in their log-spot."""
+    """Paths and which of their rows are wanted; ``scale`` multiplies W in their log-spot.
 
+    Rows are those of a spot that starts at one: worlds that differ in the spot alone have the same, and ``keys`` are theirs.
+    """
+
+    keys: tuple[_Key, ...]
     look: Look
     vol: float
     rows: frozenset[str]
@@ -301,7 +306,7 @@ class _Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Program:
-    """The arguments of `_summarise` that are the same for every block, and which rows come out: (key of the look, name of the row)."""
+    """The arguments of `_summarise` that are the same for every block, and which rows come out: (keys of the looks, name of the row)."""
 
     root: FloatArray
     starts: IntArray
@@ -310,7 +315,7 @@ class _Program:
     constants: FloatArray
     scales: FloatArray
     places: IntArray
-    outs: tuple[tuple[_Key, str], ...]
+    outs: tuple[tuple[tuple[_Key, ...], str], ...]
 
     @property
     def chunk(self) -> int:
@@ -320,15 +325,15 @@ class _Program:
 def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
     order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
     places = np.full((len(order), len(ROWS) + 1), -1)
-    outs: list[tuple[_Key, str]] = []
+    outs: list[tuple[tuple[_Key, ...], str]] = []
     nodes, items, roles, constants = [], [], [], []
     for number, item in enumerate(order):
-        observed, market = item.look.observed, item.look.market
-        made = steps(item.vol, observed, market, item.look.stretch)
+        observed = item.look.observed
+        made = steps(item.vol, observed, item.look.market, item.look.stretch)
         for place, name in enumerate(ROWS):
             if name in item.rows:
                 places[number, place] = len(outs)
-                outs.append((item.look.key, name))
+                outs.append((item.keys, name))
         role = np.where(np.diff(observed.index, prepend=-1) == 1, _NEXT, 0)
         role[0] |= _BEGINS
         role[-1] |= _ENDS
@@ -336,7 +341,7 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
         nodes.append(observed.index)
         items.append(np.full(len(role), number))
         roles.append(role)
-        constants.append(np.stack([made.level, np.exp(made.level), own, drift, made.times, made.shifted], axis=-1))
+        constants.append(np.stack([made.shifted, np.exp(made.shifted), own, drift, made.times], axis=-1))
     kept = len(outs)
     for number, role in enumerate(roles):
         if not (role & _NEXT).all():
@@ -375,18 +380,22 @@ class Summaries:
         return found if found is not None else steps(vol, look.observed, look.market, look.stretch)
 
     def row(self, look: Look, vol: float, name: str) -> FloatArray:
-        """One of `ROWS`, [lane], of a world with this volatility."""
+        """One of `ROWS`, [lane], of a world with this volatility, whose spot starts at one."""
         key = look.key
         if (key, name) not in self._found:
             self._asked.append(look)
-            self._make(_program(self._block.lattice, [_Item(look, vol, frozenset(ROWS))]))
+            self._make(_program(self._block.lattice, [_Item((key,), look, vol, frozenset(ROWS))]))
         return self._found[key, name]
 
     def _foreseen(self, looks: Iterable[tuple[Look, float]]) -> _Program | None:
-        looks = list(looks)
-        self._known.update((look.key, steps(vol, look.observed, look.market, look.stretch)) for look, vol in looks)
-        items = [_Item(look, vol, rows) for look, vol in looks if (rows := _rows(look.needs))]
-        return _program(self._block.lattice, items) if items else None
+        worlds: dict[Hashable, _Item] = {}
+        for look, vol in looks:
+            self._known[look.key] = steps(vol, look.observed, look.market, look.stretch)
+            if rows := _rows(look.needs):
+                world = vol, look.stretch, look.observed, replace(look.market, spot=1.0)
+                item = worlds.get(world, _Item((), look, vol, frozenset()))
+                worlds[world] = item._replace(keys=(*item.keys, look.key), rows=item.rows | rows)
+        return _program(self._block.lattice, worlds.values()) if worlds else None
 
     def _make(self, program: _Program) -> None:
         block = self._block
@@ -405,7 +414,8 @@ class Summaries:
             program.chunk,
             out,
         )
-        self._found.update(zip(program.outs, out, strict=True))
+        for (keys, name), row in zip(program.outs, out, strict=True):
+            self._found.update(((key, name), row) for key in keys)
 
 
 _NONE = np.empty((0, 0))

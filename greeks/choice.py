@@ -20,7 +20,7 @@ __all__ = ["chosen"]
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 
-_FIRST, _SECOND = 0.05, 0.15
+_FIRST, _SECOND = 0.05, 0.1
 """What a round may cost, as a part of the run: the first, in which all candidates are, of the cheapest run there could be; the second,
 between those that may be best, of the best one's."""
 

@@ -44,7 +44,7 @@ class Auto(Estimator):
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
     candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
     same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the
-    cheapest run (1,024 at least), those within twice the best again on so many that it takes a seventh of the best one's, where that tells
+    cheapest run (1,024 at least), those within twice the best again on so many that it takes a tenth of the best one's, where that tells
     more. The choice and what was behind it are in the estimate's note. What has a formula is not asked: see `Exact`.
 
     Attributes

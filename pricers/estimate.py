@@ -107,17 +107,20 @@ def controlled(moments: Moments, target: int, controls: tuple[int, ...]) -> Floa
     weights = np.zeros_like(moments.mean)
     weights[:, target] = 1.0
     index = list(controls)
+    if not index:
+        return weights
+    inner, cross = moments.comoment[:, index][:, :, index], moments.comoment[:, index, target]
+    known = np.isfinite(inner).all(axis=(1, 2)) & np.isfinite(cross).all(axis=1) & (moments.counts >= 10 * len(index))
     for fold in range(FOLDS):
         other = FOLDS - 1 - fold
-        if index and moments.counts[other] >= 10 * len(index):
-            weights[fold, index] = -_slope(moments.comoment[other], target, index)
+        if known[other]:
+            weights[fold, index] = -_slope(inner[other], cross[other])
     return weights
 
 
-def _slope(comoment: FloatArray, target: int, controls: list[int]) -> FloatArray:
-    inner, cross = comoment[np.ix_(controls, controls)], comoment[controls, target]
-    if not (np.all(np.isfinite(inner)) and np.all(np.isfinite(cross))):
-        return np.zeros(len(controls))
-    scale = np.sqrt(np.diag(inner))
-    scale = np.where(scale > 0.0, scale, 1.0)
+def _slope(inner: FloatArray, cross: FloatArray) -> FloatArray:
+    scale = np.sqrt(inner.diagonal())
+    scale[scale == 0.0] = 1.0
+    if len(cross) == 1:
+        return cross / scale**2
     return np.linalg.lstsq(inner / np.outer(scale, scale), cross / scale, rcond=1e-12)[0] / scale

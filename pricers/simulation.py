@@ -18,7 +18,7 @@ from pricers.foreseen import Foreseen, Look
 from pricers.moments import comoments, pool
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
-from pricers.workspace import empty, release
+from pricers.workspace import Space, empty, enter, lent
 
 __all__ = ["Sampler", "simulate"]
 
@@ -201,8 +201,8 @@ def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bo
 
 def _lanes(samplers: Sequence[Sampler]) -> int:
     longest = max((len(sampler.lattice) for sampler in samplers), default=1)
-    most = _MOST_LANES // max((sampler.factors for sampler in samplers), default=1) ** 2
-    return min(max(_MOST_VALUES // longest, _LEAST_LANES), most) // ATOM * ATOM
+    kept = max((sampler.factors for sampler in samplers), default=1) ** 2
+    return max(min(_MOST_VALUES // longest, _MOST_LANES) // kept, _LEAST_LANES) // ATOM * ATOM
 
 
 def _in_order(
@@ -210,10 +210,14 @@ def _in_order(
 ) -> Iterator[tuple[int, dict[int, _Part]]]:
     """The results of ``run`` in the order of ``firsts``, a few blocks ahead in threads."""
     if workers == 1 or len(firsts) == 1:
-        yield from map(run, firsts)
-        release()
+        with lent(1) as (space,):
+            own = enter(space)
+            try:
+                yield from map(run, firsts)
+            finally:
+                enter(own)
         return
-    with ThreadPoolExecutor(workers, thread_name_prefix="greeks") as pool:
+    with lent(workers) as spaces, _threads(spaces) as pool:
         ahead: deque[Future[tuple[int, dict[int, _Part]]]] = deque()
         try:
             for first in firsts:
@@ -225,3 +229,9 @@ def _in_order(
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _threads(spaces: list[Space]) -> ThreadPoolExecutor:
+    """A thread for each space."""
+    left = iter(spaces)
+    return ThreadPoolExecutor(len(spaces), thread_name_prefix="greeks", initializer=lambda: enter(next(left)))

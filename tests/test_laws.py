@@ -1,7 +1,9 @@
 """The laws of the design that hold for every contract and estimator: one test each."""
 
 import ast
+import gc
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +48,7 @@ from pricers import (
     Sobol,
     schedule,
 )
+from pricers.draws import Block
 
 ROOT = Path(__file__).parents[1]
 LR = LikelihoodRatio()
@@ -206,6 +209,34 @@ def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, mon
         monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found.append(_bits(answer([job], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
     assert all(other == found[0] for other in found[1:])
+
+
+@pytest.mark.parametrize("model", [cases.VOL, Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)], ids=["gbm", "heston"])
+def test_nothing_of_a_block_outlives_it(model, monkeypatch):
+    born = []
+
+    class Watched(Block):
+        __slots__ = ("__weakref__",)
+
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            born.append(weakref.ref(self))
+
+    monkeypatch.setattr(pricers.simulation, "Block", Watched)
+    monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers: 64)
+    scene, names = Scene(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
+    contracts = cases.SAMPLED["seasoned arithmetic asian digital put"], cases.EXACT["down-and-out call"]
+    for estimators in ((LR,), (FiniteDifference(),), (OneStepSurvival(), Preintegrated(), Localised())):
+        jobs = [Job(contract=c, scene=scene, greeks=names, estimators=estimators) for c in contracts]
+        answer(jobs, Plan(paths=64, steps_per_year=12), threads=1)  # a compiler leaves garbage that refers to its callers
+        gc.collect()
+        gc.disable()  # a cycle would keep a block's arrays until garbage is searched for
+        try:
+            answer(jobs, Plan(paths=640, steps_per_year=12), threads=1)
+            assert born
+            assert [alive for ref in born if (alive := ref()) is not None] == []
+        finally:
+            gc.enable()
 
 
 def test_same_bits_alone_and_among_others():

@@ -23,6 +23,7 @@ References
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,29 +53,6 @@ def _spots(level, share, rows, walk, integral, drift, out):
         w, i, q, here = walk[rows[t]], integral[rows[t]], drift[rows[t]], out[t]
         for lane in range(out.shape[1]):
             here[lane] = exp(fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])))
-
-
-@kernel
-def _total(level, share, rows, walk, integral, drift, out):
-    """Sum over the rows of what `_spots` would fill."""
-    root = math.sqrt(share)
-    out[:] = 0.0
-    for t in range(len(rows)):
-        w, i, q = walk[rows[t]], integral[rows[t]], drift[rows[t]]
-        for lane in range(out.shape[0]):
-            out[lane] += exp(fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])))
-
-
-@kernel
-def _least(sign, level, share, rows, walk, integral, drift, out):
-    """Least logarithm of what `_spots` would fill, times ``sign``: with -1 the greatest."""
-    root = math.sqrt(share)
-    out[:] = np.inf
-    for t in range(len(rows)):
-        w, i, q = walk[rows[t]], integral[rows[t]], drift[rows[t]]
-        for lane in range(out.shape[0]):
-            x, least = sign * fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])), out[lane]
-            out[lane] = x if x < least or x != x else least  # NaN stays
 
 
 @kernel
@@ -261,6 +239,8 @@ class ConditionalNormal(Law):
         Where the dates stand in the path.
     path : PathSource
         Gives the path, differentiated by what is asked for.
+    row : callable
+        One of `pricers.models.conditional_summaries.ROWS` by its name, [lane].
     """
 
     __slots__ = (
@@ -268,6 +248,7 @@ class ConditionalNormal(Law):
         "_intervals",
         "_known",
         "_path",
+        "_row",
         "_rows",
         "_share",
         "_times",
@@ -289,29 +270,29 @@ class ConditionalNormal(Law):
         growth: FloatArray,
         rows: IntArray,
         path: PathSource,
+        row: Callable[[str], FloatArray],
     ):
         self.kind, self.spot, self.rho, self.vol = kind, spot, rho, vol
-        self._share, self._path, self._rows, self._times = 1.0 - rho * rho, path, rows, times
+        self._share, self._path, self._row, self._rows, self._times = 1.0 - rho * rho, path, row, rows, times
         self._intervals, self._growth = np.diff(times, prepend=0.0), np.diff(growth, prepend=0.0)
         self._total_growth = growth
         self._known: dict[str, FloatArray] = {}
 
     def summary(self, name: str) -> FloatArray | None:
         """See `Law.summary`."""
-        path = self._path()
-        level, rows, sums = math.log(self.spot) + self._total_growth, self._rows, (path.walk, path.integral, path.drift)
-        out = np.empty(path.walk.shape[1])
         match name:
             case "mean":
-                _total(level, self._share, rows, *sums, out)
-                return out * (1.0 / len(rows))
-            case "minimum" | "maximum":
-                sign = 1.0 if name == "minimum" else -1.0
-                _least(sign, level, self._share, rows, *sums, out)
-                return exponentials(sign * out)
+                return self._row("total") * (self.spot / len(self._rows))
+            case "log_mean":
+                return self._row("logs") * (1.0 / len(self._rows)) + math.log(self.spot)
+            case "minimum":
+                return exponentials(self._row("low") + math.log(self.spot))
+            case "maximum":
+                return exponentials(self._row("high") + math.log(self.spot))
             case "last":
-                _spots(level[-1:], self._share, rows[-1:], *sums, out[None])
-                return out
+                return exponentials(self._row("last") + math.log(self.spot))
+            case "log_last":
+                return self._row("last") + math.log(self.spot)
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:

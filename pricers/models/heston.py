@@ -14,6 +14,7 @@ from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, po
 from pricers.foreseen import Look, Needs
 from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
+from pricers.models.conditional_summaries import Program, Summaries, program, summarily
 from pricers.models.heston_qe import QE
 from pricers.models.heston_scheme import SLOPES, Scheme
 from pricers.models.model import Model
@@ -21,6 +22,7 @@ from pricers.paths import Law, Paths
 
 __all__ = ["Heston"]
 
+FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
@@ -89,6 +91,7 @@ class Heston(Model):
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
         stage = block.once(("heston", self, stretch), lambda: _Stage(self, block, stretch, observed))
+        look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
         times, growth = stretch * observed.times, stretch * market.log_growth(observed.times)
         rows = stage.rows(observed)
         return Paths(
@@ -106,10 +109,11 @@ class Heston(Model):
                     growth=growth,
                     rows=rows,
                     path=stage.path,
+                    row=lambda name: stage.summary(look, name),
                 ),
                 last=int(observed.index[-1]),
             ),
-            foreseen=block.foreseen.needs(Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())),
+            foreseen=block.foreseen.needs(look),
         )
 
     def require_score(self, parameters: tuple[str, ...]) -> None:
@@ -148,23 +152,26 @@ def _own(parameters: frozenset[str]) -> set[str]:
 class _Stage:
     """The part of a block's simulation that knows no market and no contract: its variance paths, shared by all of a book."""
 
-    __slots__ = ("_lattice", "_model", "_nodes", "_noise", "_path", "_stretch")
+    __slots__ = ("_block", "_model", "_needs", "_noise", "_observed", "_path", "_stretch", "_summaries")
 
     def __init__(self, model: Heston, block: Block, stretch: float, observed: Observation):
-        self._model, self._stretch = model, stretch
-        self._lattice, self._nodes = block.lattice, block.watched
+        self._model, self._block, self._stretch, self._observed = model, block, stretch, observed
         self._noise = block.normals(0), block.normals(1)
-        needs = block.foreseen.of(model, stretch)
-        along = _own(needs.along)
-        foreseen = tuple(name for name in SLOPES if name in along | _own(needs.scores))
-        self._path = self._evolved(foreseen, slopes=bool(along) or len(observed.index) < len(self._nodes))
+        self._needs = block.foreseen.of(model, stretch)
+        self._path: VariancePath | None = None
+        self._summaries: Summaries | None = None
 
     def rows(self, observed: Observation) -> IntArray:
         """Where the observed dates stand in the paths."""
-        return np.searchsorted(self._nodes, observed.index)
+        return np.searchsorted(self._block.watched, observed.index)
 
     def path(self, parameter: str | None = None, *, slopes: bool = False) -> VariancePath:
         """See `PathSource`; a parameter that was not foreseen brings all others with it."""
+        if self._path is None:
+            along = _own(self._needs.along)
+            foreseen = tuple(name for name in SLOPES if name in along | _own(self._needs.scores))
+            apart = len(self._observed.index) < len(self._block.watched)
+            self._path = self._evolved(foreseen, slopes=bool(along) or apart)
         path = self._path
         if parameter is not None and (parameter not in path.parameters or (slopes and path.scored)):
             self._model.require_score((parameter,))
@@ -172,23 +179,45 @@ class _Stage:
             self._path = self._evolved(SLOPES, slopes=slopes or kept)
         return self._path
 
+    def summary(self, look: Look, name: str) -> FloatArray:
+        """One of the rows of `Summaries`, [lane]."""
+        if self._summaries is None:
+            model, stretch, nodes, foreseen = self._model, self._stretch, self._block.watched, self._block.foreseen
+            looks = (look for look in foreseen if look.model == model and look.stretch == stretch)
+            self._summaries = Summaries(nodes, foreseen.once((Summaries, model, stretch), lambda: program(looks, nodes)))
+        return self._summaries.row(look, name, self._summarised)
+
     def law(self, given: ConditionalNormal, *, last: int) -> Law:
         """How spots move that are observed up to the node ``last``."""
         shocks, normals = self._noise
         return self._model.scheme.law(
             given,
             self._model,
-            lattice=self._lattice[: last + 1],
+            lattice=self._block.lattice[: last + 1],
             stretch=self._stretch,
             noise=(shocks[: last + 1], normals[: last + 1]),
         )
 
+    def _summarised(self, program: Program) -> FloatArray:
+        model, block = self._model, self._block
+        if self._path is None and summarily(self._needs):
+            return model.scheme.summarise(
+                model,
+                lattice=block.lattice,
+                nodes=block.watched,
+                stretch=self._stretch,
+                noise=self._noise,
+                program=program,
+            )
+        path = self.path()
+        return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
+
     def _evolved(self, parameters: tuple[str, ...], *, slopes: bool) -> VariancePath:
-        model = self._model
+        model, block = self._model, self._block
         return model.scheme.evolve(
             model,
-            lattice=self._lattice,
-            nodes=self._nodes,
+            lattice=block.lattice,
+            nodes=block.watched,
             stretch=self._stretch,
             noise=self._noise,
             parameters=parameters,

@@ -206,6 +206,10 @@ class _FullScore(Law):
                 return found
         raise NotApplicable(f'the full score of FullTruncationEuler has no {" x ".join(parameters)}; use score="conditional"')
 
+    def summary(self, name: str) -> FloatArray | None:
+        """See `Law.summary`."""
+        return self._given.summary(name)
+
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""
         return self._given.tangent(parameter)

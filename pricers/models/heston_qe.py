@@ -48,9 +48,11 @@ import numpy.typing as npt
 from pricers.errors import one_of
 from pricers.kernel import device, kernel
 from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spread
+from pricers.models.conditional_summaries import NOTHING, Program, begin, look
 from pricers.models.heston_qe_steps import steps_and_slopes
 from pricers.models.heston_scheme import SLOPES, Scheme
 from pricers.special import fma, horner, log_unguarded
+from pricers.workspace import empty
 
 if TYPE_CHECKING:
     from pricers.models.heston import Heston
@@ -230,14 +232,17 @@ def _stepped(step, z, shape, work, index, slopes):
 
 
 @kernel
-def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift):
-    r"""Variance paths of a block, as the sums that spots are made of.
+def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift, share, starts, items, ends, levels, places, out):
+    r"""Variance paths of a block, as the sums that spots are made of, or what is seen of the spots.
 
     steps is [node, 6]: slope and constant of m, of s2 (both linear in V), A, and h/2. shocks and normals are [node, lane].
     At the nodes ``watched``, into walk, integral and drift [row, lane] go the sums of :math:`\sqrt{I}\,z`, of
-    :math:`I = h (V + V')/2` and of :math:`A V' - L`.
+    :math:`I = h (V + V')/2` and of :math:`A V' - L`; or, if those have no rows, into ``out`` what a program makes of them (see
+    `pricers.models.conditional_summaries`; share is 1 - rho^2).
     """
+    keep, root, less = walk.shape[0] > 0, math.sqrt(share), -0.5 * share
     work, index = np.empty((_PATH_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
+    begin(places, out)
     for first in range(0, normals.shape[1], CHUNK):
         width = min(CHUNK, normals.shape[1] - first)
         work[:] = 0.0
@@ -255,11 +260,18 @@ def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift):
                 work[_WALKED, lane] += math.sqrt(area) * b[lane]
                 work[_INTEGRAL, lane] += area
                 work[_DRIFT, lane] += fma(A, after, -work[_LOG, lane])
-            if t == watched[row]:
+            if t != watched[row]:
+                continue
+            if keep:
                 walk[row, first : first + width] = work[_WALKED, :width]
                 integral[row, first : first + width] = work[_INTEGRAL, :width]
                 drift[row, first : first + width] = work[_DRIFT, :width]
-                row += 1
+            else:
+                for lane in range(width):
+                    work[_X, lane] = fma(root, work[_WALKED, lane], fma(less, work[_INTEGRAL, lane], work[_DRIFT, lane]))
+                x, power, rows = work[_X, :width], work[_LOG, :width], out[:, first : first + width]
+                look(x, power, starts[row], starts[row + 1], items, ends, levels, places, rows)
+            row += 1
 
 
 # Rows of the one array that a chunk's slopes live in: at constant distances, so that the compiler sees that they do not overlap.
@@ -438,5 +450,26 @@ class QE(Scheme):
             outs = path.scores, path.drifts, path.integrals
             _evolve_moved(model.v0, shape, steps, moves, nodes, *noise, *sums, places, *share, *outs)
         else:
-            _evolve(model.v0, shape, steps, nodes, *noise, *sums)
+            _evolve(model.v0, shape, steps, nodes, *noise, *sums, *_NO_PROGRAM)
         return path
+
+    def summarise(
+        self,
+        model: Heston,
+        *,
+        lattice: tuple[float, ...],
+        nodes: IntArray,
+        stretch: float,
+        noise: tuple[FloatArray, FloatArray],
+        program: Program,
+    ) -> FloatArray:
+        """See `Scheme.summarise`: in the pass that makes the paths, which are not kept."""
+        steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, lattice, stretch)
+        shape = _SMOOTH if self.switch == "smooth" else _HARD
+        rows, seen = program.entries[0], program.entries[1:]
+        kept, out = np.empty((3, 0, 0)), empty((len(program.outs), noise[0].shape[1]))
+        _evolve(model.v0, shape, steps, nodes[rows], *noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
+        return out
+
+
+_NO_PROGRAM = 1.0, *NOTHING.entries[1:], np.empty((0, 0))

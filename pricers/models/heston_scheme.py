@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.models.conditional import ConditionalNormal, VariancePath
+from pricers.models.conditional_summaries import Program
 from pricers.paths import Law
 
 if TYPE_CHECKING:
@@ -43,6 +44,20 @@ class Scheme(ABC):
         Of the ``noise``, normals [node, lane], the first drives what the spot has of its own and the second the variance.
         ``parameters``, some of `SLOPES`, are those to differentiate by; either slopes are kept, or scores made of them on the way.
         """
+
+    def summarise(
+        self,
+        model: Heston,
+        *,
+        lattice: tuple[float, ...],
+        nodes: IntArray,
+        stretch: float,
+        noise: tuple[FloatArray, FloatArray],
+        program: Program,
+    ) -> FloatArray:
+        """A program's rows, [row, lane], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
+        path = self.evolve(model, lattice=lattice, nodes=nodes, stretch=stretch, noise=noise, parameters=(), slopes=False)
+        return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
     def law(
         self,

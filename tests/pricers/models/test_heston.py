@@ -179,16 +179,44 @@ def test_what_was_foreseen_and_who_else_watches_changes_no_bit():
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
 
+@pytest.mark.parametrize("score", ["conditional", "full"])
 @pytest.mark.parametrize("scheme", [QE(), FullTruncationEuler()], ids=["QE", "Euler"])
-def test_summaries_are_those_of_the_spots(scheme):
+def test_summaries_are_those_of_the_spots(scheme, score):
+    if isinstance(scheme, FullTruncationEuler):
+        scheme = FullTruncationEuler(score=score)
     paths = replace(MILD, scheme=scheme).paths(block(), Observation(DATES, LATTICE), CURVE)
     for name, of_spots in {
         "mean": paths.spot.mean(axis=0),
+        "log_mean": np.log(paths.spot).mean(axis=0),
         "minimum": paths.spot.min(axis=0),
         "maximum": paths.spot.max(axis=0),
         "last": paths.spot[-1],
+        "log_last": np.log(paths.spot[-1]),
     }.items():
         assert getattr(paths, name) == pytest.approx(of_spots, rel=3e-15), name
+
+
+@pytest.mark.parametrize("scheme", [QE(), FullTruncationEuler()], ids=["QE", "Euler"])
+def test_summaries_have_the_same_bits_whoever_else_looks_and_whether_paths_are_kept(scheme):
+    names = ("mean", "log_mean", "minimum", "maximum", "last", "log_last")
+    model = replace(MILD, scheme=scheme)
+    markets = [CURVE, CURVE.bumped("spot", 1.0), CURVE.bumped("rate", 1e-3)]
+    observations = [Observation(DATES, LATTICE), Observation(DATES[1:2], LATTICE)]
+
+    def numbers(looks, market, observed):
+        paths = model.paths(block(lanes=600, foreseen=Foreseen(looks)), observed, market)
+        return [getattr(paths, name) for name in names]
+
+    def look(market, observed, **needs):
+        return Look(model=model, market=market, stretch=1.0, observed=observed, needs=Needs(summaries=frozenset(names), **needs))
+
+    unseen = [look(market, observed) for market in markets for observed in observations]
+    kept = [look(markets[0], observations[0], scores=frozenset({"vol"})), *unseen]
+    for market in markets:
+        for observed in observations:
+            alone = numbers([], market, observed)
+            for looks in (unseen, kept, [look(market, observed)], 12 * unseen):
+                assert all(np.array_equal(a, b) for a, b in zip(alone, numbers(looks, market, observed), strict=True))
 
 
 def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch):

@@ -21,20 +21,23 @@ Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 
 _FIRST, _SECOND = 0.05, 0.1
-"""What a round may cost, as a part of the run: the first, in which all candidates are, of the cheapest run there could be; the second,
-between those that may be best, of the best one's."""
+"""What a round may cost, as a part of the cheapest run that it may choose: the first, in which all candidates are, and the second, between
+those that may be best."""
 
 _FEWEST = 1024
 """Paths of a first round, whatever it costs: with fewer a variance is not known at all."""
 
-_CONTENDS = 2.0
+_CONTENDS = 4.0
 """How much more than the best of the first round a candidate may cost and still be in the second."""
 
-_ROUND = 2.5e6
+_ROUND = 1.5e6
 """Nominal nanoseconds of a round of any size."""
 
-_PER_PATH = 40.0
+_PER_PATH = 15.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
+
+_ROUNDING = 1e-12
+"""What of a number is no error but rounding."""
 
 
 def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
@@ -47,7 +50,7 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
     first = min(max(min(_affordable(jobs[p], candidates, plan) for p, candidates in tried.items()), _FEWEST), most)
     rankings = _piloted(jobs, tried, replace(plan, paths=_fitting(plan, first), stderr=None), run)
     close = {p: _contenders(rankings[p], candidates) for p, candidates in tried.items()}
-    sizes = {p: min(_decisive(jobs[p], rankings[p], near, plan), most) for p, near in close.items() if len(near) > 1}
+    sizes = {p: min(_decisive(jobs[p], near, plan), most) for p, near in close.items() if len(near) > 1}
     tried = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
     if tried:
         second = _fitting(plan, min(sizes[p] for p in tried))
@@ -100,14 +103,10 @@ def _affordable(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> 
     return round(_FIRST * plan.paths * simulated / (simulated + sum(works)))
 
 
-def _decisive(job: Job, rankings: Rankings, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
+def _decisive(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
     """Paths of a second round."""
-    simulated, best = _simulated(job, plan), {ranking[0].estimator.name for ranking in rankings.values() if ranking}
-    run, pilot = (
-        simulated + sum(c.work(job.contract) for c in chosen)
-        for chosen in ([c for c in candidates if c.name in best], candidates)
-    )
-    return round((_SECOND * plan.paths * run - _ROUND) / pilot)
+    simulated, works = _simulated(job, plan), [c.work(job.contract) for c in candidates]
+    return round((_SECOND * plan.paths * (simulated + min(works)) - _ROUND) / (simulated + sum(works)))
 
 
 def _simulated(job: Job, plan: Plan) -> float:
@@ -123,6 +122,7 @@ def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: 
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))
         if estimate is not None:
-            score = estimate.stderr**2 * estimate.paths * (paths + candidate.work(job.contract))
+            stderr = max(estimate.stderr, _ROUNDING * abs(estimate.value))  # where there is none, what takes least is best
+            score = stderr**2 * estimate.paths * (paths + candidate.work(job.contract))
             scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf))
     return tuple(sorted(scored, key=lambda ranked: ranked.score))

@@ -21,6 +21,8 @@ TITLE = "What does leaving the choice to the pilot cost? (cpu seconds x squared 
 GREEKS = ("delta", "gamma", "vega", "rho", "theta")
 PATHS = 2**17
 WORST = 1.3
+DOUBTFUL, AGAIN = 1.15, 5
+"""From which ratio on both are timed again in turn, and how often: a neighbour's noise in one of three seconds is no cost of a choice."""
 
 
 def _contracts() -> Iterator[tuple[str, Contract]]:
@@ -76,7 +78,8 @@ def run(settings: Settings) -> Report:
         Check(what="the worst cell's ratio", found=ratios[-1], wanted=WORST),
     ]
     notes = [
-        "one thread, one Greek a run, 2^17 paths; seconds are the least of three",
+        f"one thread, one Greek a run, {settings.paths(PATHS):,} paths; seconds are the least of three, where the ratio is above "
+        f"{DOUBTFUL} of {3 + AGAIN}",
         "numbers without an error (a formula given the path, under GBM) count as equal",
     ]
     return Report(question=TITLE, tables=[Table(title="cells", rows=cells)], checks=checks, notes=notes)
@@ -93,8 +96,20 @@ def _cell(name: str, contract: Contract, kind: str, model: Model, greek: str, se
     assert chosen is not None
     best = min(found, key=lambda name: found[name].merit(greek))
     exact = chosen.stderrs[greek] <= 1e-10 * max(abs(chosen.values[greek]), 1e-3)
-    ratio = 1.0 if exact else chosen.merit(greek) / found[best].merit(greek)
+    ratio = 1.0 if exact else _ratio(chosen, found[best], greek)
+    rival = next(candidate for candidate in auto.candidates if candidate.name == best)
+    for _ in range(AGAIN if ratio > DOUBTFUL else 0):
+        chosen, found[best] = (
+            replace(before, cpu=min(before.cpu, now.cpu))
+            for before, estimator in ((chosen, auto), (found[best], rival))
+            if (now := _measured(contract, model, greek, estimator, replace(settings, repeats=1)))
+        )
+        ratio = _ratio(chosen, found[best], greek)
     return Cell(contract=name, model=kind, greek=greek, chosen=chosen.setting, best=best, ratio=ratio)
+
+
+def _ratio(chosen: Measured, best: Measured, greek: str) -> float:
+    return chosen.merit(greek) / best.merit(greek)
 
 
 def _measured(contract: Contract, model: Model, greek: str, estimator: Estimator, settings: Settings) -> Measured | None:

@@ -10,7 +10,6 @@ from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
-from greeks.estimators.localised import Localised
 from greeks.estimators.pathwise import Pathwise
 from greeks.estimators.preintegrated import Preintegrated
 from greeks.estimators.survival import OneStepSurvival
@@ -31,7 +30,6 @@ def _candidates() -> tuple[PathEstimator, ...]:
         OneStepSurvival(),
         Controlled(OneStepSurvival(), by=Conditional()),
         Conditional(),
-        Localised(),
         Preintegrated(),
         Controlled(Preintegrated()),
     )
@@ -43,9 +41,9 @@ class Auto(Estimator):
 
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
     candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
-    same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the
-    cheapest run (1,024 at least), those within twice the best again on so many that it takes a tenth of the best one's, where that tells
-    more. The choice and what was behind it are in the estimate's note. What has a formula is not asked: see `Exact`.
+    same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the cheapest run (1,024 at
+    least), those within four times the best again on so many that it takes a tenth of the cheapest of theirs, where that tells more. The
+    choice and what was behind it are in the estimate's note. What has a formula is not asked: see `Exact`.
 
     Attributes
     ----------

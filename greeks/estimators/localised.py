@@ -55,7 +55,7 @@ class Localised(PathEstimator):
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: four widths of one number; where the quantity that jumps is no mean, with its slopes of every date."""
-        return 60.0 + (1.0 if contract.on_average else 8.0) * len(contract.times)
+        return 60.0 + (1.0 if contract.on_average else 12.0) * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for payoffs that say where they jump."""

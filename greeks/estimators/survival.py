@@ -74,7 +74,7 @@ class OneStepSurvival(PathEstimator):
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: normal distribution functions and their inverse on each date near the barrier."""
-        return 300.0 + 30.0 * len(contract.times)
+        return 300.0 + 36.0 * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for barrier options that were not touched yet, first derivatives and gamma."""

@@ -131,7 +131,10 @@ class _GreekSampler(Sampler):
         self.places = [
             (self.greeks.index(greek), self.rows[estimator], recipe) for (greek, estimator), recipe in self.recipes.items()
         ]
-        self.gaps = len(job.greeks) * width > sum(recipe.rows for recipe in self.recipes.values())
+        filled = np.zeros(self.shape, dtype=bool)
+        for group, row, recipe in self.places:
+            filled[group, row : row + recipe.rows] = True
+        self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
         self.looks = tuple(
             Look(model=s.model, market=s.market, stretch=s.stretch, observed=self.observed, needs=recipe.needs)
             for recipe in self.recipes.values()
@@ -148,8 +151,8 @@ class _GreekSampler(Sampler):
             self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
 
     def sample(self, block: Block, out: FloatArray) -> None:
-        if self.gaps:
-            out[...] = 0.0
+        for group, row in self.gaps:
+            out[group, row] = 0.0
         for group, row, recipe in self.places:
             paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
             recipe.samples(paths, out[group, row : row + recipe.rows])

@@ -14,8 +14,9 @@ from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
 from pricers.kernel import kernel
 from pricers.special import exp, log
+from pricers.workspace import empty
 
-__all__ = ["Law", "Paths", "Steps", "exponentials"]
+__all__ = ["Law", "Paths", "Steps", "add", "affine", "exponentials", "plane"]
 
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -71,9 +72,42 @@ def _exp(x, out):
         out[lane] = exp(x[lane])
 
 
+@kernel
+def add(factor, x, out):
+    """Add ``factor`` times x [lane] to ``out``."""
+    for lane in range(out.shape[0]):
+        out[lane] += factor * x[lane]
+
+
+@kernel
+def _affine(level, slope, x, out):
+    for lane in range(out.shape[0]):
+        out[lane] = level + slope * x[lane]
+
+
+def affine(level: float, slope: float, x: FloatArray) -> FloatArray:
+    """A straight line: ``level + slope * x``, [lane]."""
+    out = empty(x.shape)
+    _affine(level, slope, x, out)
+    return out
+
+
+@kernel
+def _plane(a, x, b, y, out):
+    for lane in range(out.shape[0]):
+        out[lane] = a * x[lane] + b * y[lane]
+
+
+def plane(a: float, x: FloatArray, b: float, y: FloatArray) -> FloatArray:
+    """``a * x + b * y``, [lane]."""
+    out = empty(x.shape)
+    _plane(a, x, b, y, out)
+    return out
+
+
 def exponentials(x: FloatArray) -> FloatArray:
     """e^x, [lane]."""
-    out = np.empty_like(x)
+    out = empty(x.shape)
     _exp(x, out)
     return out
 
@@ -259,6 +293,6 @@ class Paths:
         return self.once(name, known)
 
     def _reduced(self, reduce: Any) -> FloatArray:
-        out = np.empty(self.lanes)
+        out = empty((self.lanes,))
         reduce(self.spot, out)
         return out

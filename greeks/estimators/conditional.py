@@ -19,6 +19,7 @@ from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.workspace import empty
 
 __all__ = ["Claim", "Conditional", "Total", "laid_open", "picked", "today"]
 
@@ -57,7 +58,7 @@ class Claim(NamedTuple):
 
     def worth(self, y: FloatArray, variance: FloatArray) -> FloatArray:
         """Worth, first and second derivative by y, and by power, [4, lane], where the last log-spot is normal with mean y."""
-        out = np.empty((4, len(y)))
+        out = empty((4, len(y)))
         worths(*self.numbers, y, np.broadcast_to(variance, y.shape).copy(), out)
         return out
 
@@ -105,7 +106,7 @@ def today(claim: Claim, total: Total, tilts: FloatArray | None = None) -> FloatA
     Undiscounted; the first parameter is the spot, and tilts [p] are the derivatives of the image's power.
     """
     value, by_y, by_y_twice, by_power = claim.worth(math.log(total.spot) + total.mean, total.variance)
-    out = np.empty((2 + len(total.mean_slope), len(value)))
+    out = empty((2 + len(total.mean_slope), len(value)))
     out[0], out[1] = value, (by_y_twice - by_y) / total.spot**2
     out[2:] = by_y * total.mean_slope + 0.5 * by_y_twice * total.variance_slope
     out[2] += by_y / total.spot

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "present_value", "slopes_of"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "payoff", "slopes_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,9 +47,9 @@ class Scene:
         return block.recent((id(self), id(observed)), lambda: self.model.paths(block, observed, self.market, self.stretch))
 
 
-def present_value(contract: Contract, paths: Paths) -> FloatArray:
-    """Discounted payoff of each path, [lane]."""
-    return paths.once(("present value", id(contract)), lambda: math.exp(paths.log_discount) * contract.payoff(paths))
+def payoff(contract: Contract, paths: Paths) -> FloatArray:
+    """`Contract.payoff`, not discounted, made once for these paths; not to be written to."""
+    return paths.once(("payoff", id(contract)), lambda: contract.payoff(paths))
 
 
 def slopes_of(contract: Contract, parameters: tuple[str, ...]) -> frozenset[tuple[str, str]]:

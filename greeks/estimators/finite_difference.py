@@ -9,12 +9,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, finite
 from pricers.foreseen import Needs
-from pricers.paths import Paths
+from pricers.paths import Paths, add
 from pricers.plan import Plan
 
 __all__ = ["FiniteDifference"]
@@ -58,9 +58,9 @@ class FiniteDifference(PathEstimator):
         weights = [greek.sign * weight / math.prod(units) for weight in stencil]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            np.multiply(weights[0], present_value(contract, paths[0]), out=out[0])
-            for weight, path in zip(weights[1:], paths[1:], strict=True):
-                out[0] += weight * present_value(contract, path)
+            out[0] = 0.0
+            for weight, path in zip(weights, paths, strict=True):
+                add(weight * math.exp(path.log_discount), payoff(contract, path), out[0])
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
         needs = Needs(summaries=contract.summaries)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
@@ -23,10 +24,12 @@ FloatArray = npt.NDArray[np.float64]
 
 
 @kernel
-def _weigh(value, score, slope, sign, out):
-    """Present value times score, the discount factor's slope added."""
-    for lane in range(out.shape[0]):
-        out[lane] = sign * value[lane] * (score[lane] + slope)
+def _weigh(payoff, score, slope, factor, out):
+    """Payoff times score, the discount factor's slope added, and the score."""
+    weighed, control = out[0], out[1]
+    for lane in range(out.shape[1]):
+        weighed[lane] = factor * payoff[lane] * (score[lane] + slope)
+        control[lane] = score[lane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,11 @@ class LikelihoodRatio(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            value = present_value(contract, path)
+            paid, discount = payoff(contract, path), math.exp(path.log_discount)
             if not greek.parameters:
-                out[0] = value
+                np.multiply(paid, discount, out=out[0])
                 return
-            out[1] = path.score(*greek.parameters)
-            _weigh(value, out[1], path.log_discount_slope(greek.parameters[0]), greek.sign, out[0])
+            _weigh(paid, path.score(*greek.parameters), path.log_discount_slope(greek.parameters[0]), greek.sign * discount, out)
 
         needs = Needs(summaries=contract.summaries, scores=frozenset(greek.parameters))
         return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=1 if greek.parameters else 0)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
 from greeks.estimators.smoothing import Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -68,7 +68,7 @@ class Localised(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             if not greek.parameters:
-                out[0] = present_value(contract, path)
+                np.multiply(payoff(contract, path), math.exp(path.log_discount), out=out[0])
                 return
             factor = greek.sign * math.exp(path.log_discount)
             score, x = path.score(*greek.parameters), spread.distance(path)

@@ -9,12 +9,12 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, present_value, slopes_of
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff, slopes_of
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
-from pricers.paths import Paths
+from pricers.paths import Paths, add
 from pricers.plan import Plan
 
 __all__ = ["Pathwise"]
@@ -54,17 +54,18 @@ class Pathwise(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
+            discount = math.exp(path.log_discount)
             if not greek.parameters:
-                out[0] = present_value(contract, path)
+                np.multiply(payoff(contract, path), discount, out=out[0])
                 return
             first, *second = greek.parameters
-            np.multiply(contract.derivative(path, first), greek.sign * math.exp(path.log_discount), out=out[0])
+            np.multiply(contract.derivative(path, first), greek.sign * discount, out=out[0])
             if second:
                 out[0] *= path.score(second[0]) - (1.0 / scene.market.spot if second[0] == "spot" else 0.0)
                 return
             by_discount = path.log_discount_slope(first)
             if by_discount:
-                out[0] += greek.sign * by_discount * present_value(contract, path)
+                add(greek.sign * by_discount * discount, payoff(contract, path), out[0])
 
         slopes = slopes_of(contract, greek.parameters[:1])
         needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))

@@ -19,6 +19,7 @@ from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.workspace import empty
 
 __all__ = ["OneStepSurvival"]
 
@@ -167,7 +168,7 @@ def _weighted(
 ) -> FloatArray:
     """Probability times worth with its second derivative by parameter 0 and its first derivatives, [2 + p, lane]."""
     value, by_y, by_y_twice, by_power = worth
-    out = np.empty((2 + len(log_slopes), len(weight)))
+    out = empty((2 + len(log_slopes), len(weight)))
     out[0] = weight * value
     out[2:] = weight * (log_slopes * value + by_y * y_slopes + 0.5 * by_y_twice * variance_slopes + np.outer(tilts, by_power))
     l1, y1 = log_slopes[0], y_slopes[0]

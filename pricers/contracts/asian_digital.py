@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pricers.contracts.asian import Asian
 from pricers.contracts.average import Average, AverageClaim, average_of
-from pricers.contracts.contract import OPTIONS, Contract, dates
+from pricers.contracts.contract import OPTIONS, Contract, cash_if, dates
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump
@@ -101,5 +101,4 @@ class AsianDigital(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        average = self.mean.value(paths)
-        return np.where(average > self.strike if self.option == "call" else average < self.strike, self.cash, 0.0)
+        return cash_if(self.option, self.mean.value(paths), self.strike, self.cash)

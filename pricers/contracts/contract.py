@@ -12,9 +12,11 @@ import numpy.typing as npt
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
+from pricers.kernel import kernel
 from pricers.paths import Paths
+from pricers.workspace import empty
 
-__all__ = ["OPTIONS", "Contract", "dates", "exercise"]
+__all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -26,9 +28,33 @@ def dates(**kwargs: Any) -> Any:
     return field(metadata={"dates": True}, **kwargs)
 
 
+@kernel
+def _exercise(sign, value, strike, out):
+    for lane in range(out.shape[0]):
+        x = sign * (value[lane] - strike)
+        out[lane] = 0.0 if x < 0.0 else x  # NaN stays
+
+
+@kernel
+def _cash_if(sign, value, strike, cash, out):
+    for lane in range(out.shape[0]):
+        x = sign * (value[lane] - strike)
+        paid = cash if x > 0.0 else 0.0
+        out[lane] = paid if x == x else x
+
+
 def exercise(option: str, value: FloatArray, strike: float) -> FloatArray:
-    """Exercise value of a call or put struck at ``strike`` on ``value``, any shape."""
-    return np.maximum(value - strike if option == "call" else strike - value, 0.0)
+    """Exercise value of a call or put struck at ``strike`` on ``value``, [lane]."""
+    out = empty(value.shape)
+    _exercise(1.0 if option == "call" else -1.0, value, strike, out)
+    return out
+
+
+def cash_if(option: str, value: FloatArray, strike: float, cash: float) -> FloatArray:
+    """``cash`` where ``value`` is above ``strike`` (put: below it), else nothing, [lane]."""
+    out = empty(value.shape)
+    _cash_if(1.0 if option == "call" else -1.0, value, strike, cash, out)
+    return out
 
 
 class Contract(ABC):

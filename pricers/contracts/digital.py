@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim
-from pricers.contracts.contract import OPTIONS, Contract, dates
+from pricers.contracts.contract import OPTIONS, Contract, cash_if, dates
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump, Last
 from pricers.errors import one_of, positive
@@ -81,6 +81,4 @@ class Digital(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        level = math.log(self.strike)
-        paid = paths.log_last > level if self.option == "call" else paths.log_last < level
-        return np.multiply(paid, self.cash)
+        return cash_if(self.option, paths.log_last, math.log(self.strike), self.cash)

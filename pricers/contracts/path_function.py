@@ -12,6 +12,7 @@ import numpy.typing as npt
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, NotApplicable, finite, increasing, one_of
 from pricers.paths import Paths
+from pricers.workspace import empty
 
 __all__ = ["PathFunction"]
 
@@ -98,7 +99,7 @@ class PathFunction(Contract):
         """See `Contract.payoff`."""
         if self.over == "lanes":
             return self._lanes(self.function(paths.spot, **self.terms), paths.spot.shape[1:])
-        out = np.empty(paths.lanes)
+        out = empty((paths.lanes,))
         from numba.core.errors import NumbaError
 
         try:
@@ -120,7 +121,7 @@ class PathFunction(Contract):
         return moved
 
     def _lanes(self, values: Any, shape: tuple[int, ...]) -> FloatArray:
-        found = np.asarray(values, dtype=float)
+        found = np.ascontiguousarray(values, dtype=float)
         if found.shape != shape:
             raise InvalidInput("payoff", found.shape, f"must have the shape {shape} for spots [time, lane]")
         return found

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
-from pricers.paths import Law, Steps, exponentials
+from pricers.paths import Law, Steps, affine, exponentials
 from pricers.special import exp, fma
 from pricers.workspace import empty
 
@@ -282,17 +282,17 @@ class ConditionalNormal(Law):
         """See `Law.summary`."""
         match name:
             case "mean":
-                return self._row("total") * (self.spot / len(self._rows))
+                return affine(0.0, self.spot / len(self._rows), self._row("total"))
             case "log_mean":
-                return self._row("logs") * (1.0 / len(self._rows)) + math.log(self.spot)
+                return affine(math.log(self.spot), 1.0 / len(self._rows), self._row("logs"))
             case "minimum":
-                return exponentials(self._row("low") + math.log(self.spot))
+                return exponentials(affine(math.log(self.spot), 1.0, self._row("low")))
             case "maximum":
-                return exponentials(self._row("high") + math.log(self.spot))
+                return exponentials(affine(math.log(self.spot), 1.0, self._row("high")))
             case "last":
-                return exponentials(self._row("last") + math.log(self.spot))
+                return exponentials(affine(math.log(self.spot), 1.0, self._row("last")))
             case "log_last":
-                return self._row("last") + math.log(self.spot)
+                return affine(math.log(self.spot), 1.0, self._row("last"))
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
@@ -359,7 +359,7 @@ class ConditionalNormal(Law):
     def _shifts(self, weights: FloatArray) -> FloatArray:
         """Sum of weights[time] * u over the first intervals."""
         path = self._path()
-        out = np.empty(path.walk.shape[1])
+        out = empty((path.walk.shape[1],))
         _shifts(self._share, self._rows[: len(weights)], weights, path.walk, path.integral, out)
         return out
 
@@ -377,7 +377,7 @@ class ConditionalNormal(Law):
             path = self._path(parameter, slopes=not whole)
             out = path.scores
             if not path.scored:
-                out = np.empty((len(path.parameters), path.walk.shape[1]))
+                out = empty((len(path.parameters), path.walk.shape[1]))
                 widening = np.array([share_slope(self.rho, name) for name in path.parameters])
                 sums = path.walk, path.integral
                 _scores(self._share, widening, self._rows, *sums, path.drifts, path.integrals, out)

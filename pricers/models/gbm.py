@@ -16,7 +16,7 @@ from pricers.kernel import kernel
 from pricers.market import Market
 from pricers.models.gbm_summaries import Summaries
 from pricers.models.model import Model
-from pricers.paths import Law, Paths, Steps, exponentials
+from pricers.paths import Law, Paths, Steps, affine, exponentials, plane
 from pricers.special import exp_normal, fma
 from pricers.workspace import empty
 
@@ -128,61 +128,63 @@ class _LogNormal(Law):
         return out
 
     @property
-    def _walk(self) -> FloatArray:
-        """W at the last date, [lane]."""
-        return self._stretched("walk")
+    def _root(self) -> float:
+        """Of the factor on all times."""
+        return math.sqrt(self._look.stretch)
 
-    def _stretched(self, name: str) -> FloatArray:
-        row = self._row(name)
-        return row if self._look.stretch == 1.0 else math.sqrt(self._look.stretch) * row
+    def _log_last(self) -> FloatArray:
+        return affine(float(self.made.level[-1]), self.vol * self._root, self._row("walk"))
 
     def summary(self, name: str) -> FloatArray | None:
         """See `Law.summary`."""
         count = len(self.made.shift)
         match name:
             case "mean":
-                return self._row("total") * (self.spot / count)
+                return affine(0.0, self.spot / count, self._row("total"))
             case "log_mean":
-                return self.made.mean_level + self.vol / count * self._stretched("walks")
+                return affine(self.made.mean_level, self.vol / count * self._root, self._row("walks"))
             case "minimum":
-                return exponentials(self._row("low") + math.log(self.spot))
+                return exponentials(affine(math.log(self.spot), 1.0, self._row("low")))
             case "maximum":
-                return exponentials(self._row("high") + math.log(self.spot))
+                return exponentials(affine(math.log(self.spot), 1.0, self._row("high")))
             case "log_last":
-                return self.made.level[-1] + self.vol * self._walk
+                return self._log_last()
             case "last":
-                return exponentials(self.made.level[-1] + self.vol * self._walk)
+                return exponentials(self._log_last())
         return None
 
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:
         """See `Law.slope`."""
         made = self.made
-        count, last = len(made.shift), made.times[-1]
+        count, last = len(made.shift), float(made.times[-1])
         match name, parameter:
             case "mean", "spot":
-                return self._row("total") * (1.0 / count)
+                return affine(0.0, 1.0 / count, self._row("total"))
             case "mean", "rate":
-                return self._row("timed") * (self.spot / count)
+                return affine(0.0, self.spot / count, self._row("timed"))
             case "mean", "dividend":
-                return self._row("timed") * (-self.spot / count)
+                return affine(0.0, -self.spot / count, self._row("timed"))
             case "mean", "vol":
-                return (self._stretched("walked") - self.vol * self._row("timed")) * (self.spot / count)
+                return plane(
+                    self._root * (self.spot / count), self._row("walked"), -self.vol * (self.spot / count), self._row("timed")
+                )
             case "mean", "time":
-                return (0.5 * self.vol * self._stretched("walked") + self._row("shifted")) * (self.spot / (count * last))
+                scale = self.spot / (count * last)
+                return plane(0.5 * self.vol * self._root * scale, self._row("walked"), scale, self._row("shifted"))
             case "log_mean", "vol":
-                return self._stretched("walks") * (1.0 / count) - self.vol * made.mean_time
+                return affine(-self.vol * made.mean_time, self._root / count, self._row("walks"))
             case "log_mean", "time":
-                return (0.5 * self.vol / count * self._stretched("walks") + made.mean_shifted) / last
+                return affine(made.mean_shifted / last, 0.5 * self.vol * self._root / (count * last), self._row("walks"))
             case "log_last", "vol":
-                return self._walk - self.vol * last
+                return affine(-self.vol * last, self._root, self._row("walk"))
             case "log_last", "time":
-                return (0.5 * self.vol * self._walk + made.shifted[-1]) / last
+                return affine(float(made.shifted[-1]) / last, 0.5 * self.vol * self._root / last, self._row("walk"))
             case "log_mean" | "log_last", "spot":
                 return 1.0 / self.spot
             case "log_mean", "rate" | "dividend":
                 return made.mean_time * (1.0 if parameter == "rate" else -1.0)
             case "log_last", "rate" | "dividend":
-                return float(last) * (1.0 if parameter == "rate" else -1.0)
+                return last * (1.0 if parameter == "rate" else -1.0)
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
@@ -191,15 +193,15 @@ class _LogNormal(Law):
         last, root = float(made.times[-1]), float(made.root[0])
         match parameters:
             case ("spot",):
-                return self._row("first") * (1.0 / (self.spot * vol * root))
+                return affine(0.0, 1.0 / (self.spot * vol * root), self._row("first"))
             case ("rate",):
-                return self._walk * (1.0 / vol)
+                return affine(0.0, self._root / vol, self._row("walk"))
             case ("dividend",):
-                return self._walk * (-1.0 / vol)
+                return affine(0.0, -self._root / vol, self._row("walk"))
             case ("vol",):
-                return self._row("squares") * (1.0 / vol) - self._walk
+                return plane(1.0 / vol, self._row("squares"), -self._root, self._row("walk"))
             case ("time",):
-                return (self._row("drifts") + 0.5 * self._row("squares")) * (1.0 / last)
+                return plane(1.0 / last, self._row("drifts"), 0.5 / last, self._row("squares"))
             case ("spot", "spot"):
                 first, scale = self._row("first"), vol * root
                 return ((first * first - 1.0) * (1.0 / scale) - first) * (1.0 / (self.spot**2 * scale))
@@ -208,7 +210,12 @@ class _LogNormal(Law):
                 return (first * self.score(("vol",)) + (root - 2.0 / vol * first)) * (1.0 / (self.spot * vol * root))
             case ("vol", "vol"):
                 vega, squares = self.score(("vol",)), self._row("squares")
-                return vega * vega - (3.0 * squares + 2.0 * len(made.shift)) / vol**2 + 3.0 / vol * self._walk - last
+                return (
+                    vega * vega
+                    - (3.0 * squares + 2.0 * len(made.shift)) / vol**2
+                    + 3.0 / vol * self._root * self._row("walk")
+                    - last
+                )
         raise NotApplicable(f"GBM has no score for {' x '.join(parameters)}; use FiniteDifference() or Exact()")
 
     def tangent(self, parameter: str) -> FloatArray:

@@ -36,6 +36,8 @@ W, the sums of z^2 - 1, of z times the drift in standard deviations, of S, of S 
 of W; the least and the greatest ln S."""
 
 _FIRST, _WALK, _SQUARES, _DRIFTS, _TOTAL, _TIMED, _SHIFTED, _WALKED, _WALKS, _LOW, _HIGH = range(len(ROWS))
+_COMMON = frozenset({"first", "walk", "squares", "walks"})  # what the same dates have in common in all worlds
+_OF_NORMALS = [_FIRST, _SQUARES, _DRIFTS]  # what normals of the observation's own intervals are wanted for
 _THEN = len(ROWS)  # W at the observation's date before
 _BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
 
@@ -153,7 +155,7 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                 i, role, here = items[e], roles[e], constants[e]
                 level, factor, inverse, drift, time = here[0], here[1], here[2], here[3], here[4]
                 place, vol = places[i], scales[i]
-                if role & _BEGINS != 0 or (place[_SQUARES] >= 0 and not squared) or place[_DRIFTS] >= 0:
+                if (role & _BEGINS != 0 and place[_FIRST] >= 0) or (place[_SQUARES] >= 0 and not squared) or place[_DRIFTS] >= 0:
                     own = z
                     if role & _NEXT == 0:
                         own = own_normals[:width]
@@ -326,14 +328,22 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
     order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
     places = np.full((len(order), len(ROWS) + 1), -1)
     outs: list[tuple[tuple[_Key, ...], str]] = []
+    common: dict[tuple[Observation, str], int] = {}
     nodes, items, roles, constants = [], [], [], []
     for number, item in enumerate(order):
         observed = item.look.observed
         made = steps(item.vol, observed, item.look.market, item.look.stretch)
         for place, name in enumerate(ROWS):
-            if name in item.rows:
-                places[number, place] = len(outs)
-                outs.append((item.keys, name))
+            if name not in item.rows:
+                continue
+            shared = common.get((observed, name))
+            if shared is not None:
+                outs[shared] = (*outs[shared][0], *item.keys), name
+                continue
+            if name in _COMMON:
+                common[observed, name] = len(outs)
+            places[number, place] = len(outs)
+            outs.append((item.keys, name))
         role = np.where(np.diff(observed.index, prepend=-1) == 1, _NEXT, 0)
         role[0] |= _BEGINS
         role[-1] |= _ENDS
@@ -344,7 +354,7 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
         constants.append(np.stack([made.shifted, np.exp(made.shifted), own, drift, made.times], axis=-1))
     kept = len(outs)
     for number, role in enumerate(roles):
-        if not (role & _NEXT).all():
+        if not (role & _NEXT).all() and (places[number, _OF_NORMALS] >= 0).any():
             places[number, _THEN] = kept
             kept += 1
     at = np.concatenate(nodes)

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim, average_of
-from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.contracts.contract import OPTIONS, Contract, dates, exercise, exercise_slope
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
@@ -90,7 +90,4 @@ class Asian(Contract):
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
         mean = self.mean
-        average = mean.value(paths)
-        exercised = average > self.strike if self.option == "call" else average < self.strike
-        sign = 1.0 if self.option == "call" else -1.0
-        return np.where(exercised, sign * mean.slope(paths, parameter), 0.0)
+        return exercise_slope(self.option, mean.value(paths), self.strike, mean.slope(paths, parameter))

@@ -89,7 +89,7 @@ class Average:
     def slope(self, paths: Paths, parameter: str) -> FloatArray:
         """Its derivative along each path, [lane]."""
         moved = paths.slope("mean", parameter) if self.arithmetic else self.value(paths) * paths.slope("log_mean", parameter)
-        return np.multiply(self.future_share, moved)
+        return np.asarray(moved) if not self.past_fixings else np.multiply(self.future_share, moved)
 
 
 @lru_cache(maxsize=4096)

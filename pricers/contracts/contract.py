@@ -16,7 +16,7 @@ from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.workspace import empty
 
-__all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise"]
+__all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise", "exercise_slope"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -36,6 +36,14 @@ def _exercise(sign, value, strike, out):
 
 
 @kernel
+def _exercise_slope(sign, value, strike, slope, out):
+    for lane in range(out.shape[0]):
+        x = sign * (value[lane] - strike)
+        moved = sign * slope[lane] if x > 0.0 else 0.0
+        out[lane] = moved if x == x else x
+
+
+@kernel
 def _cash_if(sign, value, strike, cash, out):
     for lane in range(out.shape[0]):
         x = sign * (value[lane] - strike)
@@ -47,6 +55,13 @@ def exercise(option: str, value: FloatArray, strike: float) -> FloatArray:
     """Exercise value of a call or put struck at ``strike`` on ``value``, [lane]."""
     out = empty(value.shape)
     _exercise(1.0 if option == "call" else -1.0, value, strike, out)
+    return out
+
+
+def exercise_slope(option: str, value: FloatArray, strike: float, slope: FloatArray) -> FloatArray:
+    """Derivative of `exercise` where that of ``value`` is ``slope``, [lane]."""
+    out = empty(value.shape)
+    _exercise_slope(1.0 if option == "call" else -1.0, value, strike, slope, out)
     return out
 
 

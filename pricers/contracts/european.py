@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim
-from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.contracts.contract import OPTIONS, Contract, dates, exercise, exercise_slope
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
 
@@ -68,6 +68,4 @@ class European(Contract):
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""
-        last = paths.last
-        moved = last * paths.slope("log_last", parameter)
-        return (last > self.strike) * moved if self.option == "call" else -((last < self.strike) * moved)
+        return exercise_slope(self.option, paths.last, self.strike, paths.last * paths.slope("log_last", parameter))

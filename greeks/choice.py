@@ -19,6 +19,7 @@ __all__ = ["chosen"]
 
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
+"""By Greek, best first."""
 
 _FIRST, _SECOND = 0.05, 0.1
 """What a round may cost, as a part of the cheapest run that it may choose: the first, in which all candidates are, and the second, between
@@ -45,38 +46,64 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
     wanting = [(p, auto) for p, job in enumerate(jobs) for auto in job.estimators if isinstance(auto, Auto)]
     if not wanting:
         return list(jobs)
-    tried = {p: auto.candidates for p, auto in wanting}
-    most = max(auto.pilot for _, auto in wanting)
+    tried = {p: tuple(c for c in auto.candidates if _answers(c, jobs[p], plan)) for p, auto in wanting}
+    rankings: dict[int, Rankings | Exception] = {
+        p: {g.name: tuple(Ranked(c, 0.0) for c in able) for g in jobs[p].greeks} for p, able in tried.items() if len(able) < 2
+    }
+    tried = {p: able for p, able in tried.items() if p not in rankings}  # elsewhere there is nothing to choose
+    if tried:
+        rankings |= _compared(jobs, tried, plan, max(auto.pilot for _, auto in wanting), run)
+    result = list(jobs)
+    for p, auto in wanting:
+        found = rankings[p]
+        choice = Chosen({}, failed=found) if isinstance(found, Exception) else Chosen(found)
+        result[p] = replace(result[p], estimators=tuple(choice if e is auto else e for e in result[p].estimators))
+    return result
+
+
+def _compared(
+    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: int, run: Run
+) -> dict[int, Rankings | Exception]:
+    """Rankings after one round of pilots or two, of at most so many paths."""
     first = min(max(min(_affordable(jobs[p], candidates, plan) for p, candidates in tried.items()), _FEWEST), most)
     rankings = _piloted(jobs, tried, replace(plan, paths=_fitting(plan, first), stderr=None), run)
-    close = {p: _contenders(rankings[p], candidates) for p, candidates in tried.items()}
+    close = {p: _contenders(found, tried[p]) for p, found in rankings.items() if not isinstance(found, Exception)}
     sizes = {p: min(_decisive(jobs[p], near, plan), most) for p, near in close.items() if len(near) > 1}
     tried = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
     if tried:
         second = _fitting(plan, min(sizes[p] for p in tried))
         for p, found in _piloted(jobs, tried, replace(plan, paths=second, stderr=None), run).items():
-            rankings[p] = {name: _behind(ranking, rankings[p].get(name, ())) for name, ranking in found.items()}
-    result = list(jobs)
-    for p, auto in wanting:
-        choice = Chosen({g.name: rankings[p].get(g.name, ()) for g in jobs[p].greeks})
-        result[p] = replace(result[p], estimators=tuple(choice if e is auto else e for e in result[p].estimators))
+            rankings[p] = found if isinstance(found, Exception) else _behind(found, rankings[p])
+    return rankings
+
+
+def _answers(candidate: PathEstimator, job: Job, plan: Plan) -> bool:
+    try:
+        return any(refusal(candidate, greek, job.contract, job.scene, plan) is None for greek in job.greeks)
+    except Exception:  # what is wrong with the job is for its own run to say
+        return True
+
+
+def _behind(found: Rankings, before: Rankings | Exception) -> Rankings:
+    """A round's rankings, and behind them those that were not in it any more."""
+    assert not isinstance(before, Exception)
+    result = {}
+    for greek, ranking in found.items():
+        names = {ranked.estimator.name for ranked in ranking}
+        result[greek] = ranking + tuple(ranked for ranked in before[greek] if ranked.estimator.name not in names)
     return result
-
-
-def _behind(ranking: tuple[Ranked, ...], before: tuple[Ranked, ...]) -> tuple[Ranked, ...]:
-    """A round's ranking, and behind it those that were not in it any more."""
-    names = {ranked.estimator.name for ranked in ranking}
-    return ranking + tuple(ranked for ranked in before if ranked.estimator.name not in names)
 
 
 def _fitting(plan: Plan, size: int) -> int:
     return min(plan.sampling.fitting(size), plan.paths)
 
 
-def _piloted(jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, run: Run) -> dict[int, Rankings]:
+def _piloted(
+    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, run: Run
+) -> dict[int, Rankings | Exception]:
     pilots = [replace(jobs[p], estimators=candidates, stream=f"pilot {jobs[p].stream}") for p, candidates in tried.items()]
     return {
-        p: {}
+        p: found
         if isinstance(found, Exception)
         else {g.name: _ranked(jobs[p], candidates, g.name, found, plan) for g in jobs[p].greeks}
         for (p, candidates), found in zip(tried.items(), run(pilots, plan), strict=True)
@@ -95,12 +122,9 @@ def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tu
 
 
 def _affordable(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
-    """Paths of a first round: of what answers at all, as far as that is known without asking."""
+    """Paths of a first round."""
     simulated = _simulated(job, plan)
-    works = [
-        c.work(job.contract) for c in candidates if any(refusal(c, g, job.contract, job.scene, plan) is None for g in job.greeks)
-    ]
-    return round(_FIRST * plan.paths * simulated / (simulated + sum(works)))
+    return round(_FIRST * plan.paths * simulated / (simulated + sum(c.work(job.contract) for c in candidates)))
 
 
 def _decisive(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:

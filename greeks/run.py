@@ -182,17 +182,15 @@ def answer(
     """
     jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
     shared = _Shared()
-    samplers = [_GreekSampler(job, plan, shared) for job in jobs]
-    sampled = [p for p, sampler in enumerate(samplers) if sampler.recipes]
-    moments = dict(
-        zip(
-            sampled,
-            simulate([samplers[p] for p in sampled], plan, threads=threads, keep_going=keep_going, progress=progress),
-            strict=True,
-        )
-    )
+    samplers = [_sampler(job, plan, shared, keep_going) for job in jobs]
+    sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, _GreekSampler) and sampler.recipes}
+    simulated = simulate(list(sampled.values()), plan, threads=threads, keep_going=keep_going, progress=progress)
+    moments = dict(zip(sampled, simulated, strict=True))
     answers: list[Answer | Exception] = []
     for position, (job, sampler) in enumerate(zip(jobs, samplers, strict=True)):
+        if isinstance(sampler, Exception):
+            answers.append(sampler)
+            continue
         found = moments.get(position, [])
         if isinstance(found, Exception):
             answers.append(found)
@@ -204,6 +202,15 @@ def answer(
                 raise
             answers.append(error)
     return answers
+
+
+def _sampler(job: Job, plan: Plan, shared: _Shared, keep_going: bool) -> _GreekSampler | Exception:
+    try:
+        return _GreekSampler(job, plan, shared)
+    except Exception as error:
+        if not keep_going:
+            raise
+        return error
 
 
 def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan) -> Answer:

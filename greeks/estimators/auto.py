@@ -72,13 +72,16 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Chosen(PathEstimator):
-    """What `Auto` became after its pilot: for each Greek its candidates, best first."""
+    """What `Auto` became after its pilot: for each Greek its candidates, best first, or what stopped the pilot."""
 
     name: ClassVar[str] = "auto"
     ranking: Mapping[str, tuple[Ranked, ...]]
+    failed: Exception | None = None
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
-        """The best candidate's."""
+        """The best candidate's; what stopped the pilot stops this too."""
+        if self.failed is not None:
+            raise self.failed
         if not self.ranking[greek.name]:
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]

@@ -404,9 +404,8 @@ class Preintegrated(PathEstimator):
     name: ClassVar[str] = "preintegrated"
 
     def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date of an arithmetic mean."""
-        claim = contract.on_average
-        return 60.0 + (12.0 if claim is not None and not claim.mean.arithmetic else 26.0) * len(contract.times)
+        """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date."""
+        return 60.0 + 28.0 * len(contract.times)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for claims on an average, first derivatives and gamma."""

@@ -7,6 +7,9 @@ import cases
 import pytest
 
 from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
+from greeks.estimators.estimator import Scene
+from greeks.greek import greek
+from greeks.run import Job, answer
 from pricers import Asian, Barrier, PathFunction, Plan, Sobol, schedule
 
 ASIAN = Asian(option="call", strike=100.0, fixings=schedule(12, 1.0))
@@ -55,6 +58,27 @@ def test_a_payoff_without_gradient_gets_the_likelihood_ratio():
 def test_no_candidate_answers():
     with pytest.raises(NotApplicable, match=r"no unbiased estimator answers for delta of digital; use FiniteDifference\(\)"):
         run(cases.EXACT["digital call"], Auto(candidates=(Pathwise(),)))
+
+
+class Broken(LikelihoodRatio):
+    def recipe(self, greek, contract, scene, plan):
+        raise ZeroDivisionError("nobody thought of this")
+
+
+def test_a_candidate_that_breaks_stops_its_own_job_and_no_other():
+    def job(contract, *candidates):
+        scene = Scene(model=cases.VOL, market=cases.FLAT)
+        return Job(contract=contract, scene=scene, greeks=(greek("delta", cases.VOL),), estimators=(Auto(candidates=candidates),))
+
+    jobs, plan = (
+        [job(ASIAN, Pathwise(), LikelihoodRatio()), job(ASIAN, Broken()), job(BARRIER, Broken(), Controlled())],
+        Plan(paths=2048),
+    )
+    well, *broken = answer(jobs, plan, keep_going=True)
+    assert well.estimates["delta", "auto"].note.startswith("chose pathwise over likelihood_ratio x")
+    assert [repr(error) for error in broken] == 2 * ["ZeroDivisionError('nobody thought of this')"]
+    with pytest.raises(ZeroDivisionError, match="nobody thought of this"):
+        answer(jobs, plan)
 
 
 def test_candidates_must_be_unbiased():

@@ -30,6 +30,10 @@ _MOST_LANES, _LEAST_LANES = 16384, 256
 """Lanes of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
 processor with 256 lanes, 1.4 s with 2048, 1.2 s with 4096); models with several drivers keep far more for each lane and take fewer."""
 
+_FEW_SAMPLERS = 8
+"""Up to so many Python's part of a block is small, and models with several drivers take blocks that stay in a cache (and are kept from
+one run to the next)."""
+
 _FEW_NODES = 4
 """Up to so many a lane takes so little that blocks have twice as many (measured, one date: 18.3 ns per path for 21.6)."""
 
@@ -205,8 +209,9 @@ def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bo
 def _lanes(samplers: Sequence[Sampler]) -> int:
     longest = max((len(sampler.lattice) for sampler in samplers), default=1)
     kept = max((sampler.factors for sampler in samplers), default=1) ** 2
-    most = 2 * _MOST_LANES if longest <= _FEW_NODES else _MOST_LANES
-    return max(min(_MOST_VALUES // longest, most) // kept, _LEAST_LANES) // ATOM * ATOM
+    most = (2 * _MOST_LANES if longest <= _FEW_NODES else _MOST_LANES) // kept
+    values = _MOST_VALUES // kept if len(samplers) <= _FEW_SAMPLERS else _MOST_VALUES
+    return min(max(values // longest, _LEAST_LANES), most) // ATOM * ATOM
 
 
 def _in_order(

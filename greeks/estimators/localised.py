@@ -75,7 +75,7 @@ class Localised(PathEstimator):
             weight = factor * (score + path.log_discount_slope(greek.parameters[0]))
             first, *others = (_localised(spread, path, greek, x, width, factor, weight) for width in widths)
             if self.width is None:
-                others.append(weight * contract.payoff(path))
+                others.append(weight * payoff(contract, path))
             out[0], out[1] = first, score
             for row, other in zip(out[2:], others, strict=True):
                 np.subtract(first, other, out=row)

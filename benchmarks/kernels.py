@@ -86,6 +86,7 @@ def main() -> None:
         "uniform": (fresh(philox.uniforms.py_func), (out, *address), u.size),
         "normal": (fresh(philox.normals.py_func), (out, *address), u.size),
         "exp": (over_lanes(special.exp), (u, out), u.size),
+        "exp2_normal": (over_lanes(special.exp2_normal), (u, out), u.size),
         "log": (over_lanes(special.log), (u, out), u.size),
         "sincos_turn": (sincos_turn, (u, out, other), u.size),
         "ndtr": (over_lanes(special.ndtr), (u, out), u.size),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -59,7 +59,10 @@ class Needs:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Look:
-    """One world's paths at one contract's dates, and what they are needed for; see `pricers.models.model.Model.paths`."""
+    """One world's paths at one contract's dates, and what they are needed for; see `pricers.models.model.Model.paths`.
+
+    Its ``key`` is what the paths are known by, as long as the look is.
+    """
 
     model: Model
     market: Market
@@ -67,10 +70,14 @@ class Look:
     observed: Observation
     needs: Needs
 
-    @property
-    def key(self) -> tuple[int, int, float, int]:
-        """What the paths are known by, as long as the look is."""
-        return id(self.model), id(self.market), self.stretch, id(self.observed)
+    key: tuple[int, int, float, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "key", _key(self.model, self.market, self.stretch, self.observed))
+
+
+def _key(model: Model, market: Market, stretch: float, observed: Observation) -> tuple[int, int, float, int]:
+    return id(model), id(market), stretch, id(observed)
 
 
 class Foreseen:
@@ -91,10 +98,12 @@ class Foreseen:
     def __iter__(self) -> Iterator[Look]:
         return iter(self._looks.values())
 
-    def needs(self, look: Look) -> Needs:
-        """What is needed of these paths; nothing, if it is not known."""
-        found = self._looks.get(look.key)
-        return found.needs if found is not None else look.needs
+    def look(self, model: Model, market: Market, stretch: float, observed: Observation) -> Look:
+        """The look at these paths; where it was not foreseen, one that needs nothing."""
+        found = self._looks.get(_key(model, market, stretch, observed))
+        if found is not None:
+            return found
+        return Look(model=model, market=market, stretch=stretch, observed=observed, needs=Needs())
 
     def of(self, model: Model, stretch: float) -> Needs:
         """What is needed of all worlds of a model."""

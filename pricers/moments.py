@@ -28,35 +28,31 @@ def comoments(rows: Any, out_mean: Any, out_comoment: Any, atom: Any) -> None:
         Lanes in an atom, positive; ``ceil(lanes / atom)`` atoms are filled.
     """
     groups, count, lanes = rows.shape
-    centred = np.zeros((count + 3, min(atom, lanes)))  # three rows of zeros, so that four can always be taken together
+    centred = np.empty((count, min(atom, lanes)))
     for group in range(groups):
         for index in range((lanes + atom - 1) // atom):
             first = index * atom
             length = min(atom, lanes - first)
+            products = out_comoment[group, index]
             for i in range(count):
-                row, deviation = rows[group, i, first : first + length], centred[i]
+                row, a = rows[group, i, first : first + length], centred[i]
                 total = 0.0
                 for lane in range(length):
                     total += row[lane]
                 mean = total / length
                 out_mean[group, index, i] = mean
+                squares = 0.0
                 for lane in range(length):
-                    deviation[lane] = row[lane] - mean
-            products = out_comoment[group, index]
-            for i in range(count):
-                a = centred[i]
-                for j in range(0, i + 1, 4):
-                    b, c, d, e = centred[j], centred[j + 1], centred[j + 2], centred[j + 3]
-                    ab, ac, ad, ae = 0.0, 0.0, 0.0, 0.0
+                    deviation = row[lane] - mean
+                    a[lane] = deviation
+                    squares += deviation * deviation
+                products[i, i] = squares
+                for j in range(i):
+                    b, product = centred[j], 0.0
                     for lane in range(length):
-                        ab += a[lane] * b[lane]
-                        ac += a[lane] * c[lane]
-                        ad += a[lane] * d[lane]
-                        ae += a[lane] * e[lane]
-                    for k, product in enumerate((ab, ac, ad, ae)):
-                        if j + k <= i:
-                            products[i, j + k] = product
-                            products[j + k, i] = product
+                        product += a[lane] * b[lane]
+                    products[i, j] = product
+                    products[j, i] = product
 
 
 @kernel

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from pricers.kernel import kernel
 from pricers.special import exp, log
 from pricers.workspace import empty
 
-__all__ = ["Law", "Paths", "Steps", "add", "affine", "exponentials", "plane"]
+__all__ = ["Law", "Line", "Paths", "Steps", "add", "affine", "plane"]
 
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -67,12 +67,6 @@ def _maximum(spot, out):
 
 
 @kernel
-def _exp(x, out):
-    for lane in range(x.shape[0]):
-        out[lane] = exp(x[lane])
-
-
-@kernel
 def add(factor, x, out):
     """Add ``factor`` times x [lane] to ``out``."""
     for lane in range(out.shape[0]):
@@ -93,23 +87,40 @@ def affine(level: float, slope: float, x: FloatArray) -> FloatArray:
 
 
 @kernel
+def _exponentials(level, slope, x, out):
+    for lane in range(out.shape[0]):
+        out[lane] = exp(level + slope * x[lane])
+
+
+@kernel
 def _plane(a, x, b, y, out):
     for lane in range(out.shape[0]):
         out[lane] = a * x[lane] + b * y[lane]
 
 
-def plane(a: float, x: FloatArray, b: float, y: FloatArray) -> FloatArray:
+def plane(a: float, x: FloatArray, b: float, y: FloatArray, out: FloatArray | None = None) -> FloatArray:
     """``a * x + b * y``, [lane]."""
-    out = empty(x.shape)
-    _plane(a, x, b, y, out)
-    return out
+    made = out if out is not None else empty(x.shape)
+    _plane(a, x, b, y, made)
+    return made
 
 
-def exponentials(x: FloatArray) -> FloatArray:
-    """e^x, [lane]."""
-    out = empty(x.shape)
-    _exp(x, out)
-    return out
+class Line(NamedTuple):
+    """``level + slope * x``, [lane], that nobody has made yet: whoever reads it once makes it as it goes."""
+
+    level: float
+    slope: float
+    x: FloatArray
+
+    def array(self) -> FloatArray:
+        """Made."""
+        return affine(self.level, self.slope, self.x)
+
+    def exponentials(self) -> FloatArray:
+        """e to its power, [lane]."""
+        out = empty(self.x.shape)
+        _exponentials(self.level, self.slope, self.x, out)
+        return out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +168,8 @@ class Law(ABC):
     def tangent(self, parameter: str) -> FloatArray:
         r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, lane] or [time, 1]."""
 
-    def summary(self, name: str) -> FloatArray | None:
-        """A summary of `Paths`, [lane], where the law knows it without the spots."""
+    def line(self, name: str) -> Line | None:
+        """A summary of `Paths`, or with ``log_`` before the name its logarithm, where the law knows it without the spots."""
         return None
 
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:
@@ -210,6 +221,11 @@ class Paths:
         """Prices of the underlying, [time, lane]."""
         return self.once("spot", self._spot)
 
+    def line(self, name: str) -> Line:
+        """A summary that is read but once: as a line in what its law knows, or in itself."""
+        known = self.law.line(name)
+        return Line(0.0, 1.0, getattr(self, name)) if known is None else known
+
     @property
     def last(self) -> FloatArray:
         """Spot at the last date, [lane]."""
@@ -228,7 +244,7 @@ class Paths:
     @property
     def geometric_mean(self) -> FloatArray:
         """Geometric mean over the dates, [lane]."""
-        return self.once("geometric_mean", lambda: exponentials(self.log_mean))
+        return self.once("geometric_mean", lambda: self.line("log_mean").exponentials())
 
     @property
     def log_mean(self) -> FloatArray:
@@ -244,6 +260,16 @@ class Paths:
     def maximum(self) -> FloatArray:
         """Greatest spot over the dates, [lane]."""
         return self._summary("maximum", lambda: self._reduced(_maximum))
+
+    @property
+    def log_minimum(self) -> FloatArray:
+        """Logarithm of the least spot, [lane]."""
+        return self._summary("log_minimum", lambda: np.log(self.minimum))
+
+    @property
+    def log_maximum(self) -> FloatArray:
+        """Logarithm of the greatest spot, [lane]."""
+        return self._summary("log_maximum", lambda: np.log(self.maximum))
 
     def slope(self, summary: str, parameter: str) -> FloatArray | float:
         """Derivative of ``mean``, ``log_mean`` or ``log_last`` by a parameter along each path, [lane] or one number for all."""
@@ -287,8 +313,11 @@ class Paths:
 
     def _summary(self, name: str, make: Callable[[], FloatArray]) -> FloatArray:
         def known() -> FloatArray:
-            found = self.law.summary(name)
-            return make() if found is None else found
+            line = self.law.line(name)
+            if line is not None:
+                return line.array()
+            line = self.law.line(f"log_{name}")
+            return make() if line is None else line.exponentials()
 
         return self.once(name, known)
 

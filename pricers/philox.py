@@ -17,9 +17,12 @@ import numpy.typing as npt
 from pricers.kernel import device, kernel
 from pricers.special import from_bits, log_unguarded, sincos_turn
 
-__all__ = ["four_normals", "normals", "philox4x32", "stream_key", "uniforms"]
+__all__ = ["PATHS", "normals", "philox4x32", "step_normals", "stream_key", "uniforms"]
 
 FloatArray = npt.NDArray[np.float64]
+
+PATHS = 256
+"""Paths that are drawn together. A counter serves four of them, 64 apart, so that nothing is drawn in vain however few the steps."""
 
 # 32-bit words are held in uint64 lanes: a vector unit multiplies the low halves of 64-bit lanes in one instruction.
 _MULTIPLIER = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
@@ -65,39 +68,35 @@ def _angular(low: Any) -> Any:
 
 
 @device
-def _draw(rows: Any, k0: Any, k1: Any, first_path: Any, four: Any, stream: Any) -> None:
-    """Four rows of uniforms [4, lane], which one counter gives for every lane."""
-    one, two, three, last = rows[0], rows[1], rows[2], rows[3]
-    for lane in range(one.size):
-        path = np.uint64(first_path + lane)
-        a, b, c, d = _rounds(path, path >> _32, four, stream, k0, k1)
-        one[lane], two[lane] = _radial(a, b), _angular(b)
-        three[lane], last[lane] = _radial(c, d), _angular(d)
+def _draw(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream: Any) -> None:
+    """Uniforms [256 lanes] of one step: 64 counters; lane 0 is a multiple of 256."""
+    first = np.uint64(first_path // 4)
+    for lane in range(64):
+        counter = first + np.uint64(lane)
+        a, b, c, d = _rounds(counter, counter >> _32, step, stream, k0, k1)
+        row[lane], row[lane + 64] = _radial(a, b), _angular(b)
+        row[lane + 128], row[lane + 192] = _radial(c, d), _angular(d)
 
 
 @device
-def _box_muller(even: Any, odd: Any) -> None:
-    """Two rows of uniforms into two rows of independent standard normals (Box and Muller 1958).
+def _box_muller(row: Any) -> None:
+    """Uniforms [128 lanes], half of them radial and half angular, into independent standard normals (Box and Muller 1958).
 
     A loop of its own, because together with the rounds it is too long for a processor to overlap its iterations.
     """
-    for lane in range(even.size):
-        radius = math.sqrt(-2.0 * log_unguarded(even[lane]))
-        sine, cosine = sincos_turn(odd[lane])
-        even[lane] = radius * cosine
-        odd[lane] = radius * sine
+    for lane in range(64):
+        radius = math.sqrt(-2.0 * log_unguarded(row[lane]))
+        sine, cosine = sincos_turn(row[lane + 64])
+        row[lane] = radius * cosine
+        row[lane + 64] = radius * sine
 
 
 @device
-def four_normals(rows: Any, wanted: Any, k0: Any, k1: Any, first_path: Any, four: Any, stream: Any) -> None:
-    """Rows [4, lane] of the normals of steps ``4 * four`` and the three after, for kernels that use them at once.
-
-    Where only one or two are ``wanted`` the others are left undefined.
-    """
-    _draw(rows, k0, k1, first_path, four, stream)
-    _box_muller(rows[0], rows[1])
-    if wanted > 2:
-        _box_muller(rows[2], rows[3])
+def step_normals(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream: Any) -> None:
+    """Normals [256 lanes] of one step, for kernels that use them at once; lane 0 is a multiple of 256."""
+    _draw(row, k0, k1, first_path, step, stream)
+    _box_muller(row[:128])
+    _box_muller(row[128:])
 
 
 @kernel
@@ -105,9 +104,9 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
     """Fill ``out[time, lane]`` with the uniforms of consecutive steps and paths.
 
     The number at an address (key, stream, path, step) is the same bits whatever else is asked for in the same call.
-    Counter (path, path >> 32, step // 4, stream) gives four words for four steps. The first two make the midpoint of one of
-    2**40 equal intervals, for the first of these steps, and of one of 2**24, for the second; the last two do the same for the
-    third and the fourth. So no number is 0 or 1.
+    Counter (n, n >> 32, step, stream) gives four words for the paths p = 256 (n // 64) + n % 64, p + 64, p + 128 and p + 192. The
+    first two make the midpoint of one of 2**40 equal intervals, for the first of these paths, and of one of 2**24, for the
+    second; the last two do the same for the third and the fourth. So no number is 0 or 1.
 
     Parameters
     ----------
@@ -118,25 +117,29 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
     first_path : int
         Path of lane 0; non-negative.
     first_step : int
-        Step of time 0; a multiple of four, steps below 2**34.
+        Step of time 0; non-negative, steps below 2**32.
     stream : int
         Below 2**32.
     """
-    rows = np.empty((4, out.shape[1]))
-    k0, k1, s = np.uint64(key0), np.uint64(key1), np.uint64(stream)
-    for time in range(0, out.shape[0], 4):
-        _draw(rows, k0, k1, first_path, np.uint64((first_step + time) // 4), s)
-        out[time : time + 4] = rows[: out.shape[0] - time]
+    k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
+    for time in range(out.shape[0]):
+        step, lane = np.uint64(first_step + time), 0
+        while lane < out.shape[1]:
+            skipped = (first_path + lane) % PATHS
+            width = min(PATHS - skipped, out.shape[1] - lane)
+            _draw(row, k0, k1, first_path + lane - skipped, step, s)
+            out[time, lane : lane + width] = row[skipped : skipped + width]
+            lane += width
 
 
 @kernel
 def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: int, stream: int) -> None:
     r"""Fill ``out[time, lane]`` with the standard normals of consecutive steps and paths.
 
-    At an even step :math:`\sqrt{-2 \ln u} \cos 2\pi v` and at the next :math:`\sqrt{-2 \ln u} \sin 2\pi v`, where u and v
-    are what `uniforms` gives at these two addresses, to 2e-15 relative. No normal is beyond
-    :math:`\sqrt{82 \ln 2} \approx 7.54`, where 5e-14 of them should be. The directions v are 2**24 equally spaced ones, of which
-    every trigonometric moment below the order 2**24 is that of a circle.
+    At the first of two paths, :math:`\sqrt{-2 \ln u} \cos 2\pi v`, and at the other, 64 further on,
+    :math:`\sqrt{-2 \ln u} \sin 2\pi v`, where u and v are what `uniforms` gives at these two addresses, to 2e-15 relative. No
+    normal is beyond :math:`\sqrt{82 \ln 2} \approx 7.54`, where 5e-14 of them should be. The directions v are 2**24 equally
+    spaced ones, of which every trigonometric moment below the order 2**24 is that of a circle.
 
     Parameters
     ----------
@@ -145,15 +148,15 @@ def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: 
     key0, key1, first_path, first_step, stream : int
         As for `uniforms`.
     """
-    times, lanes = out.shape
-    spare = np.empty((4, lanes if times % 4 else 0))
-    k0, k1, s = np.uint64(key0), np.uint64(key1), np.uint64(stream)
-    for time in range(0, times, 4):
-        left = times - time
-        rows = out[time : time + 4] if left >= 4 else spare
-        four_normals(rows, left, k0, k1, first_path, np.uint64((first_step + time) // 4), s)
-        if left < 4:
-            out[time:] = spare[:left]
+    k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
+    for time in range(out.shape[0]):
+        step, lane = np.uint64(first_step + time), 0
+        while lane < out.shape[1]:
+            skipped = (first_path + lane) % PATHS
+            width = min(PATHS - skipped, out.shape[1] - lane)
+            step_normals(row, k0, k1, first_path + lane - skipped, step, s)
+            out[time, lane : lane + width] = row[skipped : skipped + width]
+            lane += width
 
 
 def stream_key(seed: int, name: str) -> tuple[int, int]:

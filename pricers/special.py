@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from pricers.kernel import device
 
-__all__ = ["exp", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn"]
+__all__ = ["LOG2_E", "exp", "exp2_normal", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn"]
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -68,10 +68,12 @@ bits: Callable[[float], Any] = _inline(_bits)
 from_bits: Callable[[Any], float] = _inline(_from_bits)
 horner: Callable[[float, tuple[float, ...]], float] = _inline(_horner)
 
+LOG2_E = 1.4426950408889634
+"""Powers of e are powers of two: :math:`e^x = 2^{x \\log_2 e}`."""
+
 _ROUND = 6755399441055744.0  # 1.5 * 2**52: adding it rounds to an integer, which then stands in the lowest bits
 _LN2_HIGH = 0.6931471804855391  # 33 bits, so that times an exponent it is exact
 _LN2_LOW = 7.440617110012397e-11
-_LOG2_E = 1.4426950408889634
 _ONE = np.uint64(0x3FF0000000000000)  # bits of 1.0
 _TWO52 = np.uint64(0x4330000000000000)  # bits of 2.0**52
 _EXPONENT = np.uint64(0x7FF0000000000000)
@@ -81,6 +83,9 @@ _52 = np.uint64(52)
 _EXP = (0.5000000000000001, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062, 0.0013888888917213717,
         0.00019841269863053618, 2.4801521295954376e-05, 2.7557268459997064e-06, 2.7620088445409746e-07,
         2.510038549551032e-08)  # fmt: skip
+_EXP2 = (0.6931471805599453, 0.2402265069591013, 0.055504108664820084, 0.00961812910759412, 0.0013333558146774623,
+         0.00015403530457112037, 1.5252733493125535e-05, 1.3215435282329337e-06, 1.0178199572961064e-07,
+         7.0737832456610065e-09, 4.4347710976729993e-10)  # fmt: skip
 _LOG = (0.666666666666667, 0.3999999999989889, 0.28571428626253836, 0.22222211089379496, 0.1818289243253687,
         0.15331611722055008, 0.14617807153417325)  # fmt: skip
 _SIN = (6.123233995736766e-17, -0.6459640975062462, 0.07969262624614423, -0.004681754134254037, 0.0001604411666119179,
@@ -115,24 +120,30 @@ def exp(x: float) -> float:
 
 
 @device
-def exp_normal(x: float) -> float:
-    """e**x to 1.1 ulp as far as it is a normal number: from -708.39 to 709.43, and held at what it is there beyond.
-
-    A quarter cheaper than `exp`, for what nothing sensible takes so far.
-    """
-    x = 709.43 if x > 709.43 else x
-    x = -708.39 if x < -708.39 else x
-    rounded = fma(x, _LOG2_E, _ROUND)
-    k = rounded - _ROUND
-    r = fma(k, -_LN2_LOW, fma(k, -_LN2_HIGH, x))
+def exp2_normal(y: float) -> float:
+    """2**y to 1.2 ulp for y in [-1022, 1023.49]; beyond it gives nonsense. Three quarters of what `exp` costs."""
+    rounded = y + _ROUND
+    f = y - (rounded - _ROUND)  # exact, in [-1/2, 1/2]
     scale = from_bits((bits(rounded) << _52) + _ONE)
-    return fma(fma(r * r, horner(r, _EXP), r), scale, scale)
+    return fma(f * horner(f, _EXP2), scale, scale)
+
+
+@device
+def exp_normal(x: float) -> float:
+    """e**x to 1.2 ulp and 1.3e-16 times x, for x in [-708.39, 709.41]; held at what it is there beyond.
+
+    So it is about as exact as an x that was rounded itself can tell. A fifth cheaper than `exp`.
+    """
+    y = x * LOG2_E
+    y = 1023.49 if y > 1023.49 else y
+    y = -1022.0 if y < -1022.0 else y
+    return exp2_normal(y)
 
 
 @device
 def _exp(x: float, low: float, factor: float) -> float:
     """``factor * e**(x + low)`` for x in [-746, 710] and a tiny ``low``."""
-    rounded = fma(x, _LOG2_E, _ROUND)
+    rounded = fma(x, LOG2_E, _ROUND)
     k = rounded - _ROUND
     r = fma(k, -_LN2_LOW, fma(k, -_LN2_HIGH, x)) + low
     excess = fma(r * r, horner(r, _EXP), r)

@@ -21,25 +21,24 @@ def philox(counter, key, width=32, rounds=10):
     return a, b, c, d
 
 
-def words(path, step, key, stream):
-    """The four 32-bit words of an address; they serve four steps."""
-    return philox((path % 2**32, path // 2**32, step // 4, stream), key)
-
-
 def uniform(path, step, key, stream):
-    """Of an even step with 40 bits, of an odd one with the 24 that are left of the same two words."""
-    four = words(path, step, key, stream)
-    high, low = four[2:] if step % 4 >= 2 else four[:2]
-    if step % 2:
+    """Four paths, 64 apart, have the words of one counter: the first and third 40 bits of two, the others the 24 that are left."""
+    group, place = divmod(path, 256)
+    share, offset = divmod(place, 64)
+    counter = 64 * group + offset
+    words = philox((counter % 2**32, counter // 2**32, step, stream), key)
+    high, low = words[2:] if share >= 2 else words[:2]
+    if share % 2:
         return (low % 2**24 + 0.5) / 2**24
     return (high * 2**8 + low // 2**24 + 0.5) / 2**40
 
 
 def normal(path, step, key, stream):
-    even = step - step % 2
-    radius = math.sqrt(-2.0 * math.log(uniform(path, even, key, stream)))
-    angle = 2.0 * math.pi * uniform(path, even + 1, key, stream)
-    return radius * (math.sin(angle) if step % 2 else math.cos(angle))
+    """Box and Muller's, of the uniforms of two paths 64 apart."""
+    odd = path // 64 % 2
+    radius = math.sqrt(-2.0 * math.log(uniform(path - 64 * odd, step, key, stream)))
+    angle = 2.0 * math.pi * uniform(path + 64 * (1 - odd), step, key, stream)
+    return radius * (math.sin(angle) if odd else math.cos(angle))
 
 
 def mean_and_comoment(rows):

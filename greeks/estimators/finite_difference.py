@@ -14,7 +14,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, finite
 from pricers.foreseen import Needs
-from pricers.paths import Paths, add
+from pricers.paths import Paths, add, plane
 from pricers.plan import Plan
 
 __all__ = ["FiniteDifference"]
@@ -58,9 +58,14 @@ class FiniteDifference(PathEstimator):
         weights = [greek.sign * weight / math.prod(units) for weight in stencil]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            out[0] = 0.0
-            for weight, path in zip(weights, paths, strict=True):
-                add(weight * math.exp(path.log_discount), payoff(contract, path), out[0])
+            worth = [(weight * math.exp(path.log_discount), payoff(contract, path)) for weight, path in zip(weights, paths, strict=True)]
+            match worth:
+                case [(weight, paid)]:
+                    np.multiply(paid, weight, out=out[0])
+                case [one, other, *more]:
+                    plane(*one, *other, out=out[0])
+                    for weighted in more:
+                        add(*weighted, out[0])
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
         needs = Needs(summaries=contract.summaries)

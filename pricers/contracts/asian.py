@@ -85,7 +85,7 @@ class Asian(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return exercise(self.option, self.mean.value(paths), self.strike)
+        return exercise(self.option, self.mean.line(paths), self.strike)
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import InvalidInput, increasing, one_of, positive
-from pricers.paths import Paths
+from pricers.paths import Line, Paths
 
 __all__ = ["AVERAGES", "Average", "AverageClaim", "average_of"]
 
@@ -73,13 +73,21 @@ class Average:
         known = self.past_fixings if self.arithmetic else np.log(self.past_fixings)
         return (1.0 - self.future_share) * float(np.mean(known))
 
+    def line(self, paths: Paths) -> Line:
+        """`value`, as a line in what the paths know."""
+        if not self.arithmetic:
+            return Line(0.0, 1.0, self.value(paths))
+        level, slope, x = paths.line("mean")
+        return Line(self.past_part + self.future_share * level, self.future_share * slope, x)
+
     def value(self, paths: Paths) -> FloatArray:
         """The average over past and future fixings, [lane]."""
         if self.arithmetic:
-            return paths.mean if not self.past_fixings else self.future_share * paths.mean + self.past_part
+            return paths.mean if not self.past_fixings else self.line(paths).array()
         if not self.past_fixings:
             return paths.geometric_mean
-        return np.exp(self.future_share * paths.log_mean + self.past_part)
+        level, slope, x = paths.line("log_mean")
+        return Line(self.past_part + self.future_share * level, self.future_share * slope, x).exponentials()
 
     @property
     def summaries(self) -> frozenset[str]:

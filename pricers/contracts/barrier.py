@@ -13,13 +13,25 @@ from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump, Maximum, Minimum
 from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
+from pricers.kernel import kernel
 from pricers.paths import Paths
+from pricers.workspace import empty
 
 __all__ = ["Barrier"]
 
 FloatArray = npt.NDArray[np.float64]
 
 KINDS = ("down-and-out", "down-and-in", "up-and-out", "up-and-in")
+
+
+@kernel
+def _pay(sign, last, strike, side, extreme, barrier, out, rebate, paid):
+    """What is paid for the last spot and the extreme one, [lane]; side is 1 where a barrier is touched from below, else -1."""
+    for lane in range(paid.shape[0]):
+        worth = sign * (last[lane] - strike)
+        worth = 0.0 if worth < 0.0 else worth  # NaN stays
+        touched = side * (extreme[lane] - barrier) >= 0.0
+        paid[lane] = worth if touched != out else rebate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,17 +119,14 @@ class Barrier(Contract):
             return Jump(level=Minimum(), threshold=self.barrier, below=touched, above=untouched)
         return Jump(level=Maximum(), threshold=self.barrier, below=untouched, above=touched)
 
-    def alive(self, paths: Paths) -> npt.NDArray[np.bool_]:
-        """Whether the option pays, rather than the rebate, [lane]."""
-        if self.touched:
-            return np.full(paths.lanes, not self.out)
-        hit = paths.minimum <= self.barrier if self.down else paths.maximum >= self.barrier
-        return hit != self.out
-
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        alive = self.alive(paths)
-        return np.where(alive, exercise(self.option, paths.last, self.strike), self.rebate)
+        if self.touched:
+            return np.full(paths.lanes, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
+        extreme, side = (paths.minimum, -1.0) if self.down else (paths.maximum, 1.0)
+        out = empty(extreme.shape)
+        _pay(1.0 if self.option == "call" else -1.0, paths.last, self.strike, side, extreme, self.barrier, self.out, self.rebate, out)
+        return out
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`; a barrier that was touched already leaves a European, or the rebate."""

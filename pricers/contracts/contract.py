@@ -13,7 +13,7 @@ from pricers.contracts.average import AverageClaim
 from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
 from pricers.kernel import kernel
-from pricers.paths import Paths
+from pricers.paths import Line, Paths
 from pricers.workspace import empty
 
 __all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise", "exercise_slope"]
@@ -29,10 +29,10 @@ def dates(**kwargs: Any) -> Any:
 
 
 @kernel
-def _exercise(sign, value, strike, out):
+def _exercise(sign, level, slope, x, strike, out):
     for lane in range(out.shape[0]):
-        x = sign * (value[lane] - strike)
-        out[lane] = 0.0 if x < 0.0 else x  # NaN stays
+        worth = sign * ((level + slope * x[lane]) - strike)
+        out[lane] = 0.0 if worth < 0.0 else worth  # NaN stays
 
 
 @kernel
@@ -44,17 +44,17 @@ def _exercise_slope(sign, value, strike, slope, out):
 
 
 @kernel
-def _cash_if(sign, value, strike, cash, out):
+def _cash_if(sign, level, slope, x, strike, cash, out):
     for lane in range(out.shape[0]):
-        x = sign * (value[lane] - strike)
-        paid = cash if x > 0.0 else 0.0
-        out[lane] = paid if x == x else x
+        beyond = sign * ((level + slope * x[lane]) - strike)
+        paid = cash if beyond > 0.0 else 0.0
+        out[lane] = paid if beyond == beyond else beyond
 
 
-def exercise(option: str, value: FloatArray, strike: float) -> FloatArray:
+def exercise(option: str, value: Line, strike: float) -> FloatArray:
     """Exercise value of a call or put struck at ``strike`` on ``value``, [lane]."""
-    out = empty(value.shape)
-    _exercise(1.0 if option == "call" else -1.0, value, strike, out)
+    out = empty(value.x.shape)
+    _exercise(1.0 if option == "call" else -1.0, *value, strike, out)
     return out
 
 
@@ -65,10 +65,10 @@ def exercise_slope(option: str, value: FloatArray, strike: float, slope: FloatAr
     return out
 
 
-def cash_if(option: str, value: FloatArray, strike: float, cash: float) -> FloatArray:
+def cash_if(option: str, value: Line, strike: float, cash: float) -> FloatArray:
     """``cash`` where ``value`` is above ``strike`` (put: below it), else nothing, [lane]."""
-    out = empty(value.shape)
-    _cash_if(1.0 if option == "call" else -1.0, value, strike, cash, out)
+    out = empty(value.x.shape)
+    _cash_if(1.0 if option == "call" else -1.0, *value, strike, cash, out)
     return out
 
 

@@ -32,7 +32,7 @@ import numpy.typing as npt
 
 from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
-from pricers.paths import Law, Steps, affine, exponentials
+from pricers.paths import Law, Line, Steps
 from pricers.special import exp, fma
 from pricers.workspace import empty
 
@@ -278,21 +278,19 @@ class ConditionalNormal(Law):
         self._total_growth = growth
         self._known: dict[str, FloatArray] = {}
 
-    def summary(self, name: str) -> FloatArray | None:
-        """See `Law.summary`."""
+    def line(self, name: str) -> Line | None:
+        """See `Law.line`."""
         match name:
             case "mean":
-                return affine(0.0, self.spot / len(self._rows), self._row("total"))
+                return Line(0.0, self.spot / len(self._rows), self._row("total"))
             case "log_mean":
-                return affine(math.log(self.spot), 1.0 / len(self._rows), self._row("logs"))
-            case "minimum":
-                return exponentials(affine(math.log(self.spot), 1.0, self._row("low")))
-            case "maximum":
-                return exponentials(affine(math.log(self.spot), 1.0, self._row("high")))
-            case "last":
-                return exponentials(affine(math.log(self.spot), 1.0, self._row("last")))
+                return Line(math.log(self.spot), 1.0 / len(self._rows), self._row("logs"))
+            case "log_minimum":
+                return Line(math.log(self.spot), 1.0, self._row("low"))
+            case "log_maximum":
+                return Line(math.log(self.spot), 1.0, self._row("high"))
             case "log_last":
-                return affine(math.log(self.spot), 1.0, self._row("last"))
+                return Line(math.log(self.spot), 1.0, self._row("last"))
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:

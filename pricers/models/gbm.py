@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -11,12 +12,12 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable, positive
-from pricers.foreseen import Look, Needs
+from pricers.foreseen import Look
 from pricers.kernel import kernel
 from pricers.market import Market
 from pricers.models.gbm_summaries import Summaries
 from pricers.models.model import Model
-from pricers.paths import Law, Paths, Steps, affine, exponentials, plane
+from pricers.paths import Law, Line, Paths, Steps, affine, plane
 from pricers.special import exp_normal, fma
 from pricers.workspace import empty
 
@@ -75,9 +76,8 @@ class GBM(Model):
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        foreseen = ((look, look.model.vol) for look in block.foreseen if isinstance(look.model, GBM))
-        summaries = block.once(GBM, lambda: Summaries(block, foreseen))
-        look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
+        summaries = block.once(GBM, lambda: Summaries(block, _foreseen(block)))
+        look = block.foreseen.look(self, market, stretch, observed)
         law = _LogNormal(look, self.vol, block, summaries)
         made = law.made
         return Paths(
@@ -86,7 +86,7 @@ class GBM(Model):
             spot=law.spots,
             log_discount=made.log_discount,
             law=law,
-            foreseen=block.foreseen.needs(look),
+            foreseen=look.needs,
         )
 
     def bumped(self, parameter: str, by: float) -> GBM:
@@ -96,6 +96,11 @@ class GBM(Model):
     def scale(self, parameter: str) -> float:
         """See `Model.scale`."""
         return self.vol
+
+
+def _foreseen(block: Block) -> Iterator[tuple[Look, float]]:
+    """Looks at GBM's paths, and their volatilities."""
+    return ((look, look.model.vol) for look in block.foreseen if isinstance(look.model, GBM))
 
 
 class _LogNormal(Law):
@@ -132,25 +137,20 @@ class _LogNormal(Law):
         """Of the factor on all times."""
         return math.sqrt(self._look.stretch)
 
-    def _log_last(self) -> FloatArray:
-        return affine(float(self.made.level[-1]), self.vol * self._root, self._row("walk"))
-
-    def summary(self, name: str) -> FloatArray | None:
-        """See `Law.summary`."""
-        count = len(self.made.shift)
+    def line(self, name: str) -> Line | None:
+        """See `Law.line`."""
+        count, start = len(self.made.shift), math.log(self.spot)
         match name:
             case "mean":
-                return affine(0.0, self.spot / count, self._row("total"))
+                return Line(0.0, self.spot / count, self._row("total"))
             case "log_mean":
-                return affine(self.made.mean_level, self.vol / count * self._root, self._row("walks"))
-            case "minimum":
-                return exponentials(affine(math.log(self.spot), 1.0, self._row("low")))
-            case "maximum":
-                return exponentials(affine(math.log(self.spot), 1.0, self._row("high")))
+                return Line(self.made.mean_level, self.vol / count * self._root, self._row("walks"))
             case "log_last":
-                return self._log_last()
-            case "last":
-                return exponentials(self._log_last())
+                return Line(float(self.made.level[-1]), self.vol * self._root, self._row("walk"))
+            case "log_minimum":
+                return Line(start, 1.0, self._row("low"))
+            case "log_maximum":
+                return Line(start, 1.0, self._row("high"))
         return None
 
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:

@@ -20,9 +20,9 @@ from pricers.draws import Block, Observation
 from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
 from pricers.market import Market
-from pricers.philox import four_normals
+from pricers.philox import PATHS, step_normals
 from pricers.sampling.pseudo_random import PseudoRandom
-from pricers.special import exp_normal, fma
+from pricers.special import LOG2_E, exp2_normal, fma
 from pricers.workspace import empty
 
 __all__ = ["GBMSteps", "Summaries", "steps"]
@@ -41,8 +41,9 @@ _OF_NORMALS = [_FIRST, _SQUARES, _DRIFTS]  # what normals of the observation's o
 _THEN = len(ROWS)  # W at the observation's date before
 _BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
 
-_FEW, _CHUNK, _SMALL_CHUNK = 24, 256, 64
-"""Up to so many rows of state a chunk has 256 lanes, beyond it 64: what stays in the first- or at least the second-level cache."""
+_GREATEST, _GREATEST_POWER = 8.5, 1022.0
+"""No normal is beyond the first (Sobol's reach 8.3), so by Cauchy and Schwarz no W is beyond its product with the root of nodes times
+years, whatever turned the normals; no power of two beyond the second is a normal number. W is held only where it might lead there."""
 
 
 @device
@@ -71,15 +72,23 @@ def _square(z, squares):
 
 
 @device
-def _power(vol, walk, out):
+def _power(rate, walk, out):
     for lane in range(walk.size):
-        out[lane] = exp_normal(vol * walk[lane])
+        out[lane] = exp2_normal(rate * walk[lane])
 
 
 @device
-def _add_power(vol, factor, walk, total):
+def _held_power(rate, walk, out):
     for lane in range(walk.size):
-        total[lane] = fma(factor, exp_normal(vol * walk[lane]), total[lane])
+        x = rate * walk[lane]
+        x = _GREATEST_POWER if x > _GREATEST_POWER else x
+        out[lane] = exp2_normal(-_GREATEST_POWER if x < -_GREATEST_POWER else x)
+
+
+@device
+def _add_power(rate, factor, walk, total):
+    for lane in range(walk.size):
+        total[lane] = fma(factor, exp2_normal(rate * walk[lane]), total[lane])
 
 
 @device
@@ -109,7 +118,7 @@ def _raise(level, vol, walk, high):
 
 
 @kernel
-def _summarise(normals, key0, key1, first_path, root, starts, items, roles, constants, scales, places, chunk, out):
+def _summarise(normals, key0, key1, first_path, root, starts, items, roles, constants, scales, places, out):
     """Rows [row, lane] of everything that looks at a lattice.
 
     normals is [node, lane], or has no nodes: then they are drawn. root [node] are the square roots of the lattice's intervals. At a
@@ -123,10 +132,16 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
     for i in range(places.shape[0]):
         for p in range(places.shape[1]):
             count = max(count, places[i, p] + 1)
-    drawn, state = np.empty((4, chunk)), np.empty((count, chunk))
-    walks, own_normals, powers = np.empty(chunk), np.empty(chunk), np.empty(chunk)
-    for begin in range(0, lanes, chunk):
-        width = min(chunk, lanes - begin)
+    state, drawn = np.empty((count, PATHS)), np.empty(PATHS)
+    walks, own_normals, powers = np.empty(PATHS), np.empty(PATHS), np.empty(PATHS)
+    years = 0.0
+    for scale in root:
+        years += scale * scale
+    reach = _GREATEST * math.sqrt(len(root) * years)
+    begin = 0
+    while begin < lanes:
+        skipped = (first_path + begin) % PATHS
+        width = min(PATHS - skipped, lanes - begin)
         walk, power = walks[:width], powers[:width]
         walk[:], state[:] = 0.0, 0.0
         for i in range(len(scales)):
@@ -138,11 +153,8 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
             if normals.shape[0] > 0:
                 z = normals[node, begin : begin + width]
             else:
-                if node % 4 == 0:
-                    four_normals(
-                        drawn[:, :width], len(root) - node, k0, k1, first_path + begin, np.uint64(node // 4), np.uint64(0)
-                    )
-                z = drawn[node % 4, :width]
+                step_normals(drawn, k0, k1, first_path + begin - skipped, np.uint64(node), np.uint64(0))
+                z = drawn[skipped : skipped + width]
             entry, last = starts[node], starts[node + 1]
             alone = last - entry == 1
             squared = alone and roles[entry] & _NEXT != 0 and places[items[entry], _SQUARES] >= 0
@@ -176,11 +188,16 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                     _raise(level, vol, walk, state[place[_HIGH], :width])
                 weighted = place[_TIMED] >= 0 or place[_SHIFTED] >= 0 or place[_WALKED] >= 0
                 only = made != vol and (e + 1 == last or scales[items[e + 1]] != vol)  # nobody else wants its power
-                if place[_TOTAL] >= 0 and only and not weighted:
-                    _add_power(vol, factor, walk, state[place[_TOTAL], :width])
+                rate = vol * LOG2_E  # e^(vol W) = 2^(rate W)
+                tame = rate * reach <= _GREATEST_POWER
+                if place[_TOTAL] >= 0 and only and tame and not weighted:
+                    _add_power(rate, factor, walk, state[place[_TOTAL], :width])
                 elif place[_TOTAL] >= 0 or weighted:
                     if made != vol:
-                        _power(vol, walk, power)
+                        if tame:
+                            _power(rate, walk, power)
+                        else:
+                            _held_power(rate, walk, power)
                         made = vol
                     if place[_TOTAL] >= 0:
                         _add(factor, power, state[place[_TOTAL], :width])
@@ -194,6 +211,7 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                     state[place[_WALK], :width] = walk
         for row in range(out.shape[0]):
             out[row, begin : begin + width] = state[row, :width]
+        begin += width
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -319,10 +337,6 @@ class _Program:
     places: IntArray
     outs: tuple[tuple[tuple[_Key, ...], str], ...]
 
-    @property
-    def chunk(self) -> int:
-        return _CHUNK if self.places.max(initial=0) < _FEW else _SMALL_CHUNK
-
 
 def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
     order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
@@ -421,7 +435,6 @@ class Summaries:
             program.constants,
             program.scales,
             program.places,
-            program.chunk,
             out,
         )
         for (keys, name), row in zip(program.outs, out, strict=True):

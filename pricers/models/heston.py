@@ -91,7 +91,7 @@ class Heston(Model):
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
         stage = block.once(("heston", self, stretch), lambda: _Stage(self, block, stretch, observed))
-        look = Look(model=self, market=market, stretch=stretch, observed=observed, needs=Needs())
+        look = block.foreseen.look(self, market, stretch, observed)
         times, growth = stretch * observed.times, stretch * market.log_growth(observed.times)
         rows = stage.rows(observed)
         return Paths(
@@ -113,7 +113,7 @@ class Heston(Model):
                 ),
                 last=int(observed.index[-1]),
             ),
-            foreseen=block.foreseen.needs(look),
+            foreseen=look.needs,
         )
 
     def require_score(self, parameters: tuple[str, ...]) -> None:

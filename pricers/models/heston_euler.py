@@ -19,7 +19,7 @@ from pricers.errors import NotApplicable, one_of
 from pricers.kernel import kernel
 from pricers.models.conditional import ConditionalNormal, VariancePath
 from pricers.models.heston_scheme import Scheme
-from pricers.paths import Law, Steps
+from pricers.paths import Law, Line, Steps
 
 if TYPE_CHECKING:
     from pricers.models.heston import Heston
@@ -206,9 +206,9 @@ class _FullScore(Law):
                 return found
         raise NotApplicable(f'the full score of FullTruncationEuler has no {" x ".join(parameters)}; use score="conditional"')
 
-    def summary(self, name: str) -> FloatArray | None:
-        """See `Law.summary`."""
-        return self._given.summary(name)
+    def line(self, name: str) -> Line | None:
+        """See `Law.line`."""
+        return self._given.line(name)
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""

@@ -76,17 +76,17 @@ def test_kernel_is_the_twin_at_32_bits():
 
 ADDRESSES = [
     {"key": (1, 2)},
-    {"key": (FULL, FULL), "first_path": 2**32 - 3, "first_step": 12, "stream": FULL},
-    {"key": (0, 0x80000000), "first_path": 2**53 + 1, "first_step": 2**32 + 4, "stream": 7},
+    {"key": (FULL, FULL), "first_path": 2**34 - 130, "first_step": 11, "stream": FULL},
+    {"key": (0, 0x80000000), "first_path": 2**53 + 61, "first_step": 2**32 - 5, "stream": 7},
 ]
 
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=["first", "past 32 bits", "far"])
 def test_uniforms_are_the_twins(address):
-    got = filled(uniforms, (5, 9), **address)
+    got = filled(uniforms, (5, 300), **address)
     first, step = address.get("first_path", 0), address.get("first_step", 0)
     expected = [
-        [naive.uniform(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(9)]
+        [naive.uniform(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(300)]
         for time in range(5)
     ]
     assert got.tolist() == expected
@@ -94,10 +94,10 @@ def test_uniforms_are_the_twins(address):
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=["first", "past 32 bits", "far"])
 def test_normals_are_the_twins(address):
-    got = filled(normals, (5, 9), **address)
+    got = filled(normals, (5, 300), **address)
     first, step = address.get("first_path", 0), address.get("first_step", 0)
     expected = [
-        [naive.normal(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(9)]
+        [naive.normal(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(300)]
         for time in range(5)
     ]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
@@ -109,39 +109,39 @@ def exact_box_muller(u, v):
 
 
 def test_normals_are_box_muller_of_the_uniforms_to_2e_15():
-    address = {"key": (5, 6), "first_path": 12345, "stream": 3}
-    u, z = filled(uniforms, (2, 3000), **address), filled(normals, (2, 3000), **address)
-    for lane in range(u.shape[1]):
-        for got, exact in zip(z[:, lane].tolist(), exact_box_muller(*u[:, lane].tolist()), strict=True):
+    address = {"key": (5, 6), "first_path": 256 * 48, "stream": 3}
+    u, z = (filled(fill, (2, 3072), **address).reshape(-1, 2, 64).swapaxes(1, 2).reshape(-1, 2) for fill in (uniforms, normals))
+    for uniform_pair, normal_pair in zip(u.tolist(), z.tolist(), strict=True):
+        for got, exact in zip(normal_pair, exact_box_muller(*uniform_pair), strict=True):
             assert abs(got / exact - 1) < 2e-15
 
 
 # The extremes are too rare to be met: put them where the second half of the kernel takes up what the first half left.
 @pytest.mark.parametrize("u", [2.0**-53, 3 * 2.0**-53, 0.5 - 2.0**-53, 0.5 + 2.0**-53, 1 - 3 * 2.0**-53, 1 - 2.0**-53])
 def test_box_muller_of_extreme_uniforms(u):
-    v = np.array([2.0**-53, 0.125, 0.25 - 2.0**-53, 0.25 + 2.0**-53, 0.5 - 2.0**-53, 0.5 + 2.0**-53, 0.75, 1 - 2.0**-53])
-    even, odd = np.full(len(v), u), v.copy()
-    _box_muller(even, odd)
-    for lane, turn in enumerate(v.tolist()):
+    v = [2.0**-53, 0.125, 0.25 - 2.0**-53, 0.25 + 2.0**-53, 0.5 - 2.0**-53, 0.5 + 2.0**-53, 0.75, 1 - 2.0**-53]
+    row = np.concatenate([np.full(64, u), np.tile(v, 8)])
+    _box_muller(row)
+    for lane, turn in enumerate(v):
         cosine, sine = exact_box_muller(u, turn)
-        assert abs(even[lane] - cosine) <= 2e-15 * abs(cosine)
-        assert abs(odd[lane] - sine) <= 2e-15 * abs(sine)
+        assert abs(row[lane] - cosine) <= 2e-15 * abs(cosine)
+        assert abs(row[lane + 64] - sine) <= 2e-15 * abs(sine)
 
 
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
 def test_bits_depend_on_the_address_alone(fill):
     address = {"key": (9, 8), "stream": 5}
-    path, step = 2**32 - 40, 2**32 - 8  # low words overflow in the middle
-    whole = filled(fill, (15, 90), first_path=path, first_step=step, **address)
+    path, step = 2**34 - 330, 2**32 - 15  # the counter's low word overflows in the middle
+    whole = filled(fill, (15, 700), first_path=path, first_step=step, **address)
     assert np.isfinite(whole).all()
-    for lanes in range(71):
+    for lanes in (*range(70), 255, 256, 257, 329, 330, 331, 600):
         assert (filled(fill, (4, lanes), first_path=path, first_step=step, **address) == whole[:4, :lanes]).all()
-    for first in range(20):
-        part = filled(fill, (3, 70), first_path=path + first, first_step=step, **address)
-        assert (part == whole[:3, first : first + 70]).all()
+    for first in (*range(70), 255, 256, 257, 329, 330, 331):
+        part = filled(fill, (3, 290), first_path=path + first, first_step=step, **address)
+        assert (part == whole[:3, first : first + 290]).all()
     for times in range(16):
         assert (filled(fill, (times, 11), first_path=path, first_step=step, **address) == whole[:times, :11]).all()
-    for later in range(0, 15, 4):
+    for later in range(15):
         part = filled(fill, (1, 9), first_path=path, first_step=step + later, **address)
         assert (part == whole[later, :9]).all()
 
@@ -175,22 +175,22 @@ def test_bits_do_not_depend_on_the_processor(processor):
 
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
 def test_every_part_of_an_address_counts(fill):
-    base = filled(fill, (2, 64))
+    base = filled(fill, (2, 256))
     for other in (
         {"key": (2, 2)},
         {"key": (1, 3)},
-        {"first_path": 64},
-        {"first_path": 2**32},
-        {"first_step": 4},
-        {"first_step": 2**32},
+        {"first_path": 256},
+        {"first_path": 2**34},
+        {"first_step": 2},
+        {"first_step": 2**31},
         {"stream": 1},
     ):
-        assert not np.isin(filled(fill, (2, 64), **other), base).any()
+        assert not np.isin(filled(fill, (2, 256), **other), base).any()
 
 
 @pytest.mark.parametrize(("odd", "digits"), [(0, 40), (1, 24)], ids=["radial", "angular"])
 def test_uniforms_are_never_0_or_1_and_their_smallest_bit_is_used(odd, digits):
-    u = filled(uniforms, (32, 4096))[odd::2]
+    u = filled(uniforms, (32, 4096)).reshape(32, -1, 2, 64)[:, :, odd]
     assert u.min() > 0.0
     assert u.max() < 1.0
     scaled = u * 2.0 ** (digits + 1)
@@ -229,7 +229,7 @@ def test_uniforms_are_uniform():
 
 def test_normals_are_normal(sample):
     assert stats.kstest(sample.ravel(), "norm").pvalue > 1e-3
-    for part in (sample[0::4], sample[1::4], sample[2::4], sample[3::4]):  # cosines and sines of either half of a counter
+    for part in sample.reshape(STEPS, -1, 4, 64).swapaxes(0, 2):  # cosines and sines of either half of a counter
         assert stats.kstest(part.ravel(), "norm").pvalue > 1e-3
 
 
@@ -256,8 +256,9 @@ def test_normals_at_different_addresses_are_uncorrelated(sample, f):
         "step after next": (scaled[2:], scaled[:-2]),
         "third step": (scaled[3:], scaled[:-3]),
         "next path": (scaled[:, 1:], scaled[:, :-1]),
+        **{f"{lag} paths on": (scaled[:, lag:], scaled[:, :-lag]) for lag in (64, 128, 192, 256)},
         "other stream": (scaled, f(filled(normals, sample.shape, key=key, stream=1))),
-        "other path word": (scaled, f(filled(normals, sample.shape, key=key, first_path=2**32))),
+        "other path word": (scaled, f(filled(normals, sample.shape, key=key, first_path=2**34))),
         "other seed": (scaled, f(filled(normals, sample.shape, key=stream_key(20240230, "")))),
         "other name": (scaled, f(filled(normals, sample.shape, key=stream_key(20240229, "a")))),
     }

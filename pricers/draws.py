@@ -15,7 +15,7 @@ from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.sampling.sampling import Address, Sampling
 from pricers.workspace import empty
 
-__all__ = ["Block", "Observation"]
+__all__ = ["Block", "Observation", "increments"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -44,6 +44,13 @@ def _increments(index, scale, walk, out):
             out[t, lane] = (walk[index[t], lane] - walk[index[t - 1], lane]) * inverse
 
 
+def increments(x: npt.ArrayLike) -> FloatArray:
+    """From running sums to what was added each time, the first from nothing."""
+    found = np.array(x, dtype=float)
+    found[1:] -= found[:-1].copy()
+    return found
+
+
 class Observation:
     """The dates a contract looks at, found among the nodes of a lattice.
 
@@ -53,19 +60,25 @@ class Observation:
         Years.
     index : ndarray [time]
         Where they stand in the lattice.
+    intervals, root : ndarray [time]
+        The intervals that end there, and their square roots.
+    follows : ndarray [time]
+        Whether a date is the very next node after the date before.
     whole : bool
         Whether they are the whole lattice.
     """
 
-    __slots__ = ("index", "intervals", "times", "whole")
+    __slots__ = ("follows", "index", "intervals", "root", "times", "whole")
 
     def __init__(self, times: tuple[float, ...], lattice: tuple[float, ...]):
         self.times = np.array(times)
-        self.intervals = np.diff(self.times, prepend=0.0)
+        self.intervals = increments(self.times)
+        self.root = np.sqrt(self.intervals)
         nodes = np.array(lattice)
         self.index = np.searchsorted(nodes, self.times)
         if self.index[-1] >= len(nodes) or not np.array_equal(nodes[self.index], self.times):
             raise ValueError("every date of a contract must be a node of the lattice it is simulated on")
+        self.follows = np.diff(self.index, prepend=-1) == 1
         self.whole = len(nodes) == len(times)
 
 
@@ -156,13 +169,13 @@ class Block:
 
     def _differences(self, observed: Observation) -> FloatArray:
         out = empty((len(observed.times), self.lanes))
-        _increments(observed.index, np.sqrt(observed.intervals), self.once("walk", self._walk), out)
+        _increments(observed.index, observed.root, self.once("walk", self._walk), out)
         return out
 
     def _walk(self) -> FloatArray:
         steps = self.normals()
         out = empty(steps.shape)
-        _accumulate(np.sqrt(np.diff(self.lattice, prepend=0.0)), steps, out)
+        _accumulate(np.sqrt(increments(self.lattice)), steps, out)
         return out
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:

@@ -117,7 +117,7 @@ class Line(NamedTuple):
         return affine(self.level, self.slope, self.x)
 
     def exponentials(self) -> FloatArray:
-        """e to its power, [lane]."""
+        """Its exponential, [lane]."""
         out = empty(self.x.shape)
         _exponentials(self.level, self.slope, self.x, out)
         return out

@@ -58,7 +58,10 @@ class FiniteDifference(PathEstimator):
         weights = [greek.sign * weight / math.prod(units) for weight in stencil]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            worth = [(weight * math.exp(path.log_discount), payoff(contract, path)) for weight, path in zip(weights, paths, strict=True)]
+            worth = [
+                (weight * math.exp(path.log_discount), payoff(contract, path))
+                for weight, path in zip(weights, paths, strict=True)
+            ]
             match worth:
                 case [(weight, paid)]:
                     np.multiply(paid, weight, out=out[0])

@@ -125,7 +125,17 @@ class Barrier(Contract):
             return np.full(paths.lanes, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
         extreme, side = (paths.minimum, -1.0) if self.down else (paths.maximum, 1.0)
         out = empty(extreme.shape)
-        _pay(1.0 if self.option == "call" else -1.0, paths.last, self.strike, side, extreme, self.barrier, self.out, self.rebate, out)
+        _pay(
+            1.0 if self.option == "call" else -1.0,
+            paths.last,
+            self.strike,
+            side,
+            extreme,
+            self.barrier,
+            self.out,
+            self.rebate,
+            out,
+        )
         return out
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -183,7 +183,7 @@ def program(looks: Iterable[Look], nodes: IntArray) -> Program | None:
     worlds: dict[Hashable, _Item] = {}
     for look in looks:
         if rows := frozenset(_BY_SUMMARY[name] for name in look.needs.summaries if name in _BY_SUMMARY):
-            world = look.observed, replace(look.market, spot=1.0)
+            world = look.observed, look.market.rate, look.market.dividend
             item = worlds.get(world, _Item((), look, frozenset()))
             worlds[world] = item._replace(keys=(*item.keys, look.key), rows=item.rows | rows)
     return _program(worlds.values(), nodes) if worlds else None

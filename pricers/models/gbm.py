@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pricers.draws import Block, Observation
+from pricers.draws import Block, Observation, increments
 from pricers.errors import NotApplicable, positive
 from pricers.foreseen import Look
 from pricers.kernel import kernel
@@ -127,7 +127,7 @@ class _LogNormal(Law):
     def spots(self) -> FloatArray:
         """[time, lane]."""
         observed, lattice = self._look.observed, self._block.lattice
-        root = math.sqrt(self._look.stretch) * np.sqrt(np.diff(lattice, prepend=0.0))
+        root = math.sqrt(self._look.stretch) * np.sqrt(increments(lattice))
         out = empty((len(observed.times), self._block.lanes))
         _spots(self.vol, root, observed.index, np.exp(self.made.level), self._block.normals(), out)
         return out

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pricers.draws import Block, Observation
+from pricers.draws import Block, Observation, increments
 from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
 from pricers.market import Market
@@ -249,19 +249,19 @@ def steps(vol: float, observed: Observation, market: Market, stretch: float) -> 
     """Of one world."""
     intervals = stretch * observed.intervals
     times = stretch * observed.times
-    shift = stretch * np.diff(market.log_growth(observed.times), prepend=0.0) - 0.5 * vol**2 * intervals
-    shifted = np.cumsum(shift)
+    shift = stretch * increments(market.log_growth(observed.times)) - 0.5 * vol**2 * intervals
+    shifted, count = shift.cumsum(), len(times)
     level = math.log(market.spot) + shifted
     return GBMSteps(
         times=times,
         intervals=intervals,
-        root=np.sqrt(intervals),
+        root=math.sqrt(stretch) * observed.root,
         shift=shift,
         shifted=shifted,
         level=level,
-        mean_time=float(times.mean()),
-        mean_shifted=float(shifted.mean()),
-        mean_level=float(level.mean()),
+        mean_time=float(times.sum()) / count,
+        mean_shifted=float(shifted.sum()) / count,
+        mean_level=float(level.sum()) / count,
         log_discount=stretch * float(market.log_discount(observed.times[-1])),
     )
 
@@ -343,7 +343,13 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
     places = np.full((len(order), len(ROWS) + 1), -1)
     outs: list[tuple[tuple[_Key, ...], str]] = []
     common: dict[tuple[Observation, str], int] = {}
-    nodes, items, roles, constants = [], [], [], []
+    counts = [len(item.look.observed.index) for item in order]
+    at, roles, constants = (
+        np.empty(sum(counts), dtype=np.int64),
+        np.empty(sum(counts), dtype=np.int64),
+        np.empty((sum(counts), 5)),
+    )
+    end = 0
     for number, item in enumerate(order):
         observed = item.look.observed
         made = steps(item.vol, observed, item.look.market, item.look.stretch)
@@ -358,27 +364,27 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
                 common[observed, name] = len(outs)
             places[number, place] = len(outs)
             outs.append((item.keys, name))
-        role = np.where(np.diff(observed.index, prepend=-1) == 1, _NEXT, 0)
-        role[0] |= _BEGINS
-        role[-1] |= _ENDS
-        own, drift = 1.0 / np.sqrt(observed.intervals), made.shift / (item.vol * made.root)
-        nodes.append(observed.index)
-        items.append(np.full(len(role), number))
-        roles.append(role)
-        constants.append(np.stack([made.shifted, np.exp(made.shifted), own, drift, made.times], axis=-1))
+        here = slice(end, end + counts[number])
+        at[here], roles[here] = observed.index, np.where(observed.follows, _NEXT, 0)
+        roles[end] |= _BEGINS
+        end = here.stop
+        roles[end - 1] |= _ENDS
+        for column, constant in enumerate(
+            (made.shifted, np.exp(made.shifted), 1.0 / observed.root, made.shift / (item.vol * made.root), made.times)
+        ):
+            constants[here, column] = constant
     kept = len(outs)
-    for number, role in enumerate(roles):
-        if not (role & _NEXT).all() and (places[number, _OF_NORMALS] >= 0).any():
+    for number, item in enumerate(order):
+        if not item.look.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
             places[number, _THEN] = kept
             kept += 1
-    at = np.concatenate(nodes)
     by_node, last = np.argsort(at, kind="stable"), int(at.max())
     return _Program(
-        root=np.sqrt(np.diff(lattice[: last + 1], prepend=0.0)),
+        root=np.sqrt(increments(lattice[: last + 1])),
         starts=np.searchsorted(at[by_node], np.arange(last + 2)),
-        items=np.concatenate(items)[by_node],
-        roles=np.concatenate(roles)[by_node],
-        constants=np.ascontiguousarray(np.concatenate(constants)[by_node]),
+        items=np.repeat(np.arange(len(order)), counts)[by_node],
+        roles=roles[by_node],
+        constants=constants[by_node],
         scales=np.array([item.scale for item in order]),
         places=places,
         outs=tuple(outs),
@@ -416,7 +422,7 @@ class Summaries:
         for look, vol in looks:
             self._known[look.key] = steps(vol, look.observed, look.market, look.stretch)
             if rows := _rows(look.needs):
-                world = vol, look.stretch, look.observed, replace(look.market, spot=1.0)
+                world = vol, look.stretch, look.observed, look.market.rate, look.market.dividend
                 item = worlds.get(world, _Item((), look, vol, frozenset()))
                 worlds[world] = item._replace(keys=(*item.keys, look.key), rows=item.rows | rows)
         return _program(self._block.lattice, worlds.values()) if worlds else None

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, positive
-from pricers.foreseen import Look, Needs
+from pricers.foreseen import Look
 from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
 from pricers.models.conditional_summaries import Program, Summaries, program, summarily

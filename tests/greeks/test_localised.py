@@ -151,9 +151,11 @@ def test_a_relaxed_payoff_is_biased_and_says_by_how_much(name):
     seen = 0
     for g in GREEKS:
         bias = wide[g].value - truth[g].value
-        seen += abs(bias) > 5.0 * wide[g].stderr
         measured, its_error = map(float, re.search(r"bias (\S+) \+- (\S+)$", wide[g].note).groups())
-        assert abs(measured - bias) < 4.0 * math.hypot(its_error, wide[g].stderr) + 0.35 * abs(bias), (g, wide[g], bias)
+        assert abs(bias) < 4.0 * wide[g].stderr + 1.5 * wide[g].truncation, (g, wide[g], bias)
+        if abs(bias) > 5.0 * wide[g].stderr:
+            seen += 1
+            assert abs(measured - bias) < 4.0 * math.hypot(its_error, wide[g].stderr) + 0.35 * abs(bias), (g, wide[g], bias)
         assert wide[g].truncation >= abs(measured) * 0.9
         assert abs(narrow[g].value - truth[g].value) < 4.0 * narrow[g].stderr + 0.25 * abs(bias) + narrow[g].truncation
     assert seen >= 3

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pricers.kernel import device, kernel
+from pricers.kernel import copy, device, kernel
 from pricers.special import from_bits, log_unguarded, sincos_turn
 
 __all__ = ["PATHS", "normals", "philox4x32", "step_normals", "stream_key", "uniforms"]
@@ -128,7 +128,7 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
             skipped = (first_path + lane) % PATHS
             width = min(PATHS - skipped, out.shape[1] - lane)
             _draw(row, k0, k1, first_path + lane - skipped, step, s)
-            out[time, lane : lane + width] = row[skipped : skipped + width]
+            copy(row[skipped : skipped + width], out[time, lane : lane + width])
             lane += width
 
 
@@ -155,7 +155,7 @@ def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: 
             skipped = (first_path + lane) % PATHS
             width = min(PATHS - skipped, out.shape[1] - lane)
             step_normals(row, k0, k1, first_path + lane - skipped, step, s)
-            out[time, lane : lane + width] = row[skipped : skipped + width]
+            copy(row[skipped : skipped + width], out[time, lane : lane + width])
             lane += width
 
 

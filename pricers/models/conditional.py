@@ -30,6 +30,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pricers.draws import increments
 from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
 from pricers.paths import Law, Line, Steps
@@ -274,7 +275,7 @@ class ConditionalNormal(Law):
     ):
         self.kind, self.spot, self.rho, self.vol = kind, spot, rho, vol
         self._share, self._path, self._row, self._rows, self._times = 1.0 - rho * rho, path, row, rows, times
-        self._intervals, self._growth = np.diff(times, prepend=0.0), np.diff(growth, prepend=0.0)
+        self._intervals, self._growth = increments(times), increments(growth)
         self._total_growth = growth
         self._known: dict[str, FloatArray] = {}
 

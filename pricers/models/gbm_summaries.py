@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation, increments
 from pricers.foreseen import Look, Needs
-from pricers.kernel import device, kernel
+from pricers.kernel import copy, device, kernel
 from pricers.market import Market
 from pricers.philox import PATHS, step_normals
 from pricers.sampling.pseudo_random import PseudoRandom
@@ -173,13 +173,13 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                         own = own_normals[:width]
                         _own(inverse, walk, state[place[_THEN], :width], own)
                     if role & _BEGINS != 0 and place[_FIRST] >= 0:
-                        state[place[_FIRST], :width] = own
+                        copy(own, state[place[_FIRST], :width])
                     if place[_SQUARES] >= 0 and not squared:
                         _square(own, state[place[_SQUARES], :width])
                     if place[_DRIFTS] >= 0:
                         _add(drift, own, state[place[_DRIFTS], :width])
                 if place[_THEN] >= 0:
-                    state[place[_THEN], :width] = walk
+                    copy(walk, state[place[_THEN], :width])
                 if place[_WALKS] >= 0:
                     _add(1.0, walk, state[place[_WALKS], :width])
                 if place[_LOW] >= 0:
@@ -208,9 +208,9 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
                     if place[_WALKED] >= 0:
                         _add_product(factor, power, walk, state[place[_WALKED], :width])
                 if role & _ENDS != 0 and place[_WALK] >= 0:
-                    state[place[_WALK], :width] = walk
+                    copy(walk, state[place[_WALK], :width])
         for row in range(out.shape[0]):
-            out[row, begin : begin + width] = state[row, :width]
+            copy(state[row, :width], out[row, begin : begin + width])
         begin += width
 
 
@@ -338,33 +338,42 @@ class _Program:
     outs: tuple[tuple[tuple[_Key, ...], str], ...]
 
 
-def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
-    order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
+def _places(order: list[_Item]) -> tuple[IntArray, tuple[tuple[tuple[_Key, ...], str], ...]]:
+    """Where each item's rows go, -1 where another item makes them too, and whose rows come out."""
     places = np.full((len(order), len(ROWS) + 1), -1)
     outs: list[tuple[tuple[_Key, ...], str]] = []
     common: dict[tuple[Observation, str], int] = {}
-    counts = [len(item.look.observed.index) for item in order]
-    at, roles, constants = (
-        np.empty(sum(counts), dtype=np.int64),
-        np.empty(sum(counts), dtype=np.int64),
-        np.empty((sum(counts), 5)),
-    )
-    end = 0
     for number, item in enumerate(order):
-        observed = item.look.observed
-        made = steps(item.vol, observed, item.look.market, item.look.stretch)
         for place, name in enumerate(ROWS):
             if name not in item.rows:
                 continue
-            shared = common.get((observed, name))
+            shared = common.get((item.look.observed, name))
             if shared is not None:
                 outs[shared] = (*outs[shared][0], *item.keys), name
                 continue
             if name in _COMMON:
-                common[observed, name] = len(outs)
+                common[item.look.observed, name] = len(outs)
             places[number, place] = len(outs)
             outs.append((item.keys, name))
-        here = slice(end, end + counts[number])
+    kept = len(outs)
+    for number, item in enumerate(order):
+        if not item.look.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
+            places[number, _THEN] = kept
+            kept += 1
+    return places, tuple(outs)
+
+
+def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
+    order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
+    places, outs = _places(order)
+    making = np.any(places >= 0, axis=1)
+    order, places = [item for item, makes in zip(order, making, strict=True) if makes], places[making]
+    counts = [len(item.look.observed.index) for item in order]
+    (at, roles), constants = np.empty((2, sum(counts)), dtype=np.int64), np.empty((sum(counts), 5))
+    end = 0
+    for count, item in zip(counts, order, strict=True):
+        observed, here = item.look.observed, slice(end, end + count)
+        made = steps(item.vol, observed, item.look.market, item.look.stretch)
         at[here], roles[here] = observed.index, np.where(observed.follows, _NEXT, 0)
         roles[end] |= _BEGINS
         end = here.stop
@@ -373,11 +382,6 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
             (made.shifted, np.exp(made.shifted), 1.0 / observed.root, made.shift / (item.vol * made.root), made.times)
         ):
             constants[here, column] = constant
-    kept = len(outs)
-    for number, item in enumerate(order):
-        if not item.look.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
-            places[number, _THEN] = kept
-            kept += 1
     by_node, last = np.argsort(at, kind="stable"), int(at.max())
     return _Program(
         root=np.sqrt(increments(lattice[: last + 1])),
@@ -387,7 +391,7 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
         constants=constants[by_node],
         scales=np.array([item.scale for item in order]),
         places=places,
-        outs=tuple(outs),
+        outs=outs,
     )
 
 

@@ -16,7 +16,7 @@ from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
 from pricers.models.conditional_summaries import Program, Summaries, program, summarily
 from pricers.models.heston_qe import QE
-from pricers.models.heston_scheme import SLOPES, Scheme
+from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
 from pricers.models.model import Model
 from pricers.paths import Law, Paths
 
@@ -152,11 +152,12 @@ def _own(parameters: frozenset[str]) -> set[str]:
 class _Stage:
     """The part of a block's simulation that knows no market and no contract: its variance paths, shared by all of a book."""
 
-    __slots__ = ("_block", "_model", "_needs", "_noise", "_observed", "_path", "_stretch", "_summaries")
+    __slots__ = ("_block", "_drivers", "_model", "_needs", "_observed", "_path", "_summaries")
 
     def __init__(self, model: Heston, block: Block, stretch: float, observed: Observation):
-        self._model, self._block, self._stretch, self._observed = model, block, stretch, observed
-        self._noise = block.normals(0), block.normals(1)
+        self._model, self._block, self._observed = model, block, observed
+        noise = block.normals(0), block.normals(1)
+        self._drivers = Drivers(lattice=block.lattice, stretch=stretch, noise=noise, nodes=block.watched)
         self._needs = block.foreseen.of(model, stretch)
         self._path: VariancePath | None = None
         self._summaries: Summaries | None = None
@@ -182,44 +183,21 @@ class _Stage:
     def summary(self, look: Look, name: str) -> FloatArray:
         """One of the rows of `Summaries`, [lane]."""
         if self._summaries is None:
-            model, stretch, nodes, foreseen = self._model, self._stretch, self._block.watched, self._block.foreseen
+            model, stretch, nodes, foreseen = self._model, self._drivers.stretch, self._drivers.nodes, self._block.foreseen
             looks = (look for look in foreseen if look.model == model and look.stretch == stretch)
             self._summaries = Summaries(nodes, foreseen.once((Summaries, model, stretch), lambda: program(looks, nodes)))
         return self._summaries.row(look, name, self._summarised)
 
     def law(self, given: ConditionalNormal, *, last: int) -> Law:
         """How spots move that are observed up to the node ``last``."""
-        shocks, normals = self._noise
-        return self._model.scheme.law(
-            given,
-            self._model,
-            lattice=self._block.lattice[: last + 1],
-            stretch=self._stretch,
-            noise=(shocks[: last + 1], normals[: last + 1]),
-        )
+        return self._model.scheme.law(given, self._model, self._drivers.until(last))
 
     def _summarised(self, program: Program) -> FloatArray:
-        model, block = self._model, self._block
+        model = self._model
         if self._path is None and summarily(self._needs):
-            return model.scheme.summarise(
-                model,
-                lattice=block.lattice,
-                nodes=block.watched,
-                stretch=self._stretch,
-                noise=self._noise,
-                program=program,
-            )
+            return model.scheme.summarise(model, self._drivers, program)
         path = self.path()
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
     def _evolved(self, parameters: tuple[str, ...], *, slopes: bool) -> VariancePath:
-        model, block = self._model, self._block
-        return model.scheme.evolve(
-            model,
-            lattice=block.lattice,
-            nodes=block.watched,
-            stretch=self._stretch,
-            noise=self._noise,
-            parameters=parameters,
-            slopes=slopes,
-        )
+        return self._model.scheme.evolve(self._model, self._drivers, parameters=parameters, slopes=slopes)

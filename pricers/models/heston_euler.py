@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from pricers.draws import increments
 from pricers.errors import NotApplicable, one_of
 from pricers.kernel import kernel
 from pricers.models.conditional import ConditionalNormal, VariancePath
-from pricers.models.heston_scheme import Scheme
+from pricers.models.heston_scheme import Drivers, Scheme
 from pricers.paths import Law, Line, Steps
 
 if TYPE_CHECKING:
@@ -127,38 +128,17 @@ class FullTruncationEuler(Scheme):
     def __post_init__(self) -> None:
         one_of("score", self.score, ("conditional", "full"))
 
-    def evolve(
-        self,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        nodes: IntArray,
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-        parameters: tuple[str, ...],
-        slopes: bool,
-    ) -> VariancePath:
+    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`; it always keeps slopes."""
-        path = VariancePath.blank(len(nodes), noise[0].shape[1], parameters, slopes=True)
+        path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=True)
         moves = np.array([[float(name == p) for name in _MOVES] for p in parameters]).reshape(-1, len(_MOVES))
         sums, derivatives = (path.walk, path.integral, path.drift), (moves, path.drifts, path.integrals)
-        _evolve(*_numbers(model), _steps(lattice, stretch), nodes, *noise, *sums, *derivatives)
+        _evolve(*_numbers(model), _steps(drivers), drivers.nodes, *drivers.noise, *sums, *derivatives)
         return path
 
-    def law(
-        self,
-        given: ConditionalNormal,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-    ) -> Law:
+    def law(self, given: ConditionalNormal, model: Heston, drivers: Drivers) -> Law:
         """See `Scheme.law`."""
-        if self.score == "conditional":
-            return given
-        h = _steps(lattice, stretch)
-        return _FullScore(given, model, h, noise)
+        return given if self.score == "conditional" else _FullScore(given, model, drivers)
 
     def require_score(self, parameters: tuple[str, ...]) -> None:
         """See `Scheme.require_score`."""
@@ -174,8 +154,8 @@ def _numbers(model: Heston) -> tuple[float, float, float, float, float]:
     return model.v0, model.kappa, model.theta, model.xi, model.rho
 
 
-def _steps(lattice: tuple[float, ...], stretch: float) -> FloatArray:
-    return stretch * np.diff(np.array(lattice), prepend=0.0)
+def _steps(drivers: Drivers) -> FloatArray:
+    return drivers.stretch * increments(drivers.lattice)
 
 
 class _FullScore(Law):
@@ -183,8 +163,8 @@ class _FullScore(Law):
 
     __slots__ = ("_given", "_h", "_known", "_model", "_noise")
 
-    def __init__(self, given: ConditionalNormal, model: Heston, h: FloatArray, noise: tuple[FloatArray, FloatArray]):
-        self._given, self._model, self._h, self._noise = given, model, h, noise
+    def __init__(self, given: ConditionalNormal, model: Heston, drivers: Drivers):
+        self._given, self._model, self._h, self._noise = given, model, _steps(drivers), drivers.noise
         self._known: FloatArray | None = None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:

@@ -46,11 +46,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import one_of
-from pricers.kernel import device, kernel
+from pricers.kernel import copy, device, kernel
 from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spread
 from pricers.models.conditional_summaries import NOTHING, Program, begin, look
 from pricers.models.heston_qe_steps import steps_and_slopes
-from pricers.models.heston_scheme import SLOPES, Scheme
+from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
 from pricers.special import fma, horner, log_unguarded
 from pricers.workspace import empty
 
@@ -263,9 +263,9 @@ def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift, s
             if t != watched[row]:
                 continue
             if keep:
-                walk[row, first : first + width] = work[_WALKED, :width]
-                integral[row, first : first + width] = work[_INTEGRAL, :width]
-                drift[row, first : first + width] = work[_DRIFT, :width]
+                copy(work[_WALKED, :width], walk[row, first : first + width])
+                copy(work[_INTEGRAL, :width], integral[row, first : first + width])
+                copy(work[_DRIFT, :width], drift[row, first : first + width])
             else:
                 for lane in range(width):
                     work[_X, lane] = fma(root, work[_WALKED, lane], fma(less, work[_INTEGRAL, lane], work[_DRIFT, lane]))
@@ -404,10 +404,11 @@ def _evolve_moved(
             row += 1
             then = t
             if not keep and row < len(watched) and watched[row] > t + 1:
-                work[_SPENT_THEN:_TOTAL] = work[_SPENT:_SPENT_THEN]
+                for p in range(_SPENT, _SPENT_THEN):
+                    copy(work[p], work[p + _SPENT_THEN - _SPENT])
         if not keep:
             for p in range(len(places)):
-                scores[p, first:last] = work[_TOTAL + places[p], :width]
+                copy(work[_TOTAL + places[p], :width], scores[p, first:last])
 
 
 @dataclass(frozen=True, slots=True)
@@ -427,49 +428,32 @@ class QE(Scheme):
     def __post_init__(self) -> None:
         one_of("switch", self.switch, ("smooth", "hard"))
 
-    def evolve(
-        self,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        nodes: IntArray,
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-        parameters: tuple[str, ...],
-        slopes: bool,
-    ) -> VariancePath:
+    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`."""
-        steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, lattice, stretch)
-        shape = _SMOOTH if self.switch == "smooth" else _HARD
+        steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
         slopes = slopes or self.switch == "hard"  # only slopes can say of an interval without variance that it does not matter
-        path = VariancePath.blank(len(nodes), noise[0].shape[1], parameters, slopes=slopes)
+        path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=slopes)
         sums = path.walk, path.integral, path.drift
         if parameters:
             places = np.array([SLOPES.index(name) for name in parameters])
             share = 1.0 - model.rho**2, -2.0 * model.rho
             outs = path.scores, path.drifts, path.integrals
-            _evolve_moved(model.v0, shape, steps, moves, nodes, *noise, *sums, places, *share, *outs)
+            _evolve_moved(model.v0, self._shape, steps, moves, drivers.nodes, *drivers.noise, *sums, places, *share, *outs)
         else:
-            _evolve(model.v0, shape, steps, nodes, *noise, *sums, *_NO_PROGRAM)
+            _evolve(model.v0, self._shape, steps, drivers.nodes, *drivers.noise, *sums, *_NO_PROGRAM)
         return path
 
-    def summarise(
-        self,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        nodes: IntArray,
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-        program: Program,
-    ) -> FloatArray:
+    def summarise(self, model: Heston, drivers: Drivers, program: Program) -> FloatArray:
         """See `Scheme.summarise`: in the pass that makes the paths, which are not kept."""
-        steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, lattice, stretch)
-        shape = _SMOOTH if self.switch == "smooth" else _HARD
+        steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
         rows, seen = program.entries[0], program.entries[1:]
-        kept, out = np.empty((3, 0, 0)), empty((len(program.outs), noise[0].shape[1]))
-        _evolve(model.v0, shape, steps, nodes[rows], *noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
+        nodes, kept, out = drivers.nodes[rows], np.empty((3, 0, 0)), empty((len(program.outs), drivers.lanes))
+        _evolve(model.v0, self._shape, steps, nodes, *drivers.noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
         return out
+
+    @property
+    def _shape(self) -> tuple[float, ...]:
+        return _SMOOTH if self.switch == "smooth" else _HARD
 
 
 _NO_PROGRAM = 1.0, *NOTHING.entries[1:], np.empty((0, 0))

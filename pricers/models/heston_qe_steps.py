@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.polynomial.polynomial import polyval
 
+from pricers.draws import increments
 from pricers.errors import InvalidInput
 
 __all__ = ["steps_and_slopes"]
@@ -40,7 +41,7 @@ def steps_and_slopes(
     InvalidInput
         Where a step is so long that :math:`E[e^{A V'}]` may be infinite: :math:`\xi^2 j A \ge 1`, about :math:`\rho\,\xi h \ge 1`.
     """
-    h = stretch * np.diff(np.array(lattice), prepend=0.0)
+    h = stretch * increments(lattice)
     e, j, j_kappa = _decay(kappa, h)
     level = 1.0 + 0.5 * kappa * h
     A = rho / xi * level - 0.25 * rho * rho * h

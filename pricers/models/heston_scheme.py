@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,7 @@ from pricers.paths import Law
 if TYPE_CHECKING:
     from pricers.models.heston import Heston
 
-__all__ = ["SLOPES", "Scheme"]
+__all__ = ["SLOPES", "Drivers", "Scheme"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -24,50 +25,55 @@ SLOPES = ("v0", "kappa", "theta", "xi", "rho", "time")
 """What a variance path can be differentiated by; the slope of time is by the logarithm of the last date, all dates in proportion."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Drivers:
+    """What drives variance paths, and where they are wanted.
+
+    Attributes
+    ----------
+    lattice : tuple of float
+        Where steps end, years.
+    stretch : float
+        What those times are multiplied by.
+    noise : tuple of ndarray [node, lane]
+        Normals: the first drive what the spot has of its own, the second the variance.
+    nodes : ndarray
+        Of the lattice, those whose paths are kept.
+    """
+
+    lattice: tuple[float, ...]
+    stretch: float
+    noise: tuple[FloatArray, FloatArray]
+    nodes: IntArray
+
+    @property
+    def lanes(self) -> int:
+        """Paths."""
+        return self.noise[0].shape[1]
+
+    def until(self, last: int) -> Drivers:
+        """The same up to a node."""
+        own, variance = self.noise
+        nodes = self.nodes[self.nodes <= last]
+        return replace(self, lattice=self.lattice[: last + 1], noise=(own[: last + 1], variance[: last + 1]), nodes=nodes)
+
+
 class Scheme(ABC):
     """A discretisation of Heston's variance and of what it does to the spot; it knows no market. Frozen."""
 
     @abstractmethod
-    def evolve(
-        self,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        nodes: IntArray,
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-        parameters: tuple[str, ...],
-        slopes: bool,
-    ) -> VariancePath:
-        """Variance paths at some nodes of the lattice, whose times are multiplied by ``stretch``.
+    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
+        """Variance paths at the drivers' nodes.
 
-        Of the ``noise``, normals [node, lane], the first drives what the spot has of its own and the second the variance.
         ``parameters``, some of `SLOPES`, are those to differentiate by; either slopes are kept, or scores made of them on the way.
         """
 
-    def summarise(
-        self,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        nodes: IntArray,
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-        program: Program,
-    ) -> FloatArray:
+    def summarise(self, model: Heston, drivers: Drivers, program: Program) -> FloatArray:
         """A program's rows, [row, lane], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
-        path = self.evolve(model, lattice=lattice, nodes=nodes, stretch=stretch, noise=noise, parameters=(), slopes=False)
+        path = self.evolve(model, drivers, parameters=(), slopes=False)
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
-    def law(
-        self,
-        given: ConditionalNormal,
-        model: Heston,
-        *,
-        lattice: tuple[float, ...],
-        stretch: float,
-        noise: tuple[FloatArray, FloatArray],
-    ) -> Law:
+    def law(self, given: ConditionalNormal, model: Heston, drivers: Drivers) -> Law:
         """How a contract's spots move, whose last date ends the lattice: the law given the variance path, or one of the scheme's own."""
         return given
 

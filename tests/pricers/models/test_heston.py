@@ -35,7 +35,7 @@ from pricers import (
 from pricers.draws import Block, Observation
 from pricers.foreseen import Foreseen, Look, Needs
 from pricers.models.conditional import _scores, share_slope
-from pricers.models.heston_scheme import SLOPES
+from pricers.models.heston_scheme import SLOPES, Drivers
 
 MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
 FANG_OOSTERLEE = Heston(v0=0.0175, kappa=1.5768, theta=0.0398, xi=0.5751, rho=-0.5711)
@@ -71,15 +71,9 @@ def numbers(model):
 
 
 def evolved(model, draws, parameters=(), *, stretch=1.0, slopes=True, nodes=None):
-    return model.scheme.evolve(
-        model,
-        lattice=draws.lattice,
-        nodes=np.arange(len(draws.lattice)) if nodes is None else np.array(nodes),
-        stretch=stretch,
-        noise=(draws.normals(0), draws.normals(1)),
-        parameters=parameters,
-        slopes=slopes,
-    )
+    nodes = np.arange(len(draws.lattice)) if nodes is None else np.array(nodes)
+    drivers = Drivers(lattice=draws.lattice, stretch=stretch, noise=(draws.normals(0), draws.normals(1)), nodes=nodes)
+    return model.scheme.evolve(model, drivers, parameters=parameters, slopes=slopes)
 
 
 def z(estimate, truth):
@@ -450,15 +444,8 @@ def weak_errors(model, steps_per_year, *, strikes, expiry, paths, rate=0.0, seed
     for first in range(0, paths, lanes):
         draws = Block(seed=seed, stream="", lattice=lattice, first=first, lanes=lanes, factors=2)
         shocks = draws.normals(1)
-        path = model.scheme.evolve(
-            model,
-            lattice=lattice,
-            nodes=np.array([count - 1]),
-            stretch=1.0,
-            noise=(shocks, shocks),
-            parameters=(),
-            slopes=False,
-        )
+        drivers = Drivers(lattice=lattice, stretch=1.0, noise=(shocks, shocks), nodes=np.array([count - 1]))
+        path = model.scheme.evolve(model, drivers, parameters=(), slopes=False)
         forward, s = 100.0 * np.exp(rate * expiry + path.drift[0]), np.sqrt((1.0 - model.rho**2) * path.integral[0])
         d = [np.log(forward / strike) / s for strike in strikes]
         values = [forward * ndtr(x + 0.5 * s) - strike * ndtr(x - 0.5 * s) for x, strike in zip(d, strikes, strict=True)]

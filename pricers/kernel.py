@@ -22,7 +22,7 @@ import numba.core.caching
 import numba.core.compiler
 import numba.core.serialize
 
-__all__ = ["copy", "device", "kernel"]
+__all__ = ["device", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NUMBA: Any = numba.core  # its inside has no types
@@ -52,7 +52,7 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     index may be negative in Python, so ``a[first + lane]`` is gathered element by element: slice first); special
     functions come from `pricers.special`, not from ``math``; a value that was just stored is not read back from its
     array (on some processors that waits for the memory, at three times the cost) but kept in a local variable; one array
-    is written to another by `copy`, because ``out[:] = x`` takes three times as long (number by number, each looked up).
+    is written to another by `pricers.lanes.copy`, because ``out[:] = x`` takes three times as long (number by number, each looked up).
 
     Parameters
     ----------
@@ -242,10 +242,3 @@ def _folder_name() -> str:
             digest.update(f"{path.relative_to(package.parent).as_posix()} {len(content)}\n".encode())
             digest.update(content)
     return _PREFIX + digest.hexdigest()
-
-
-@device
-def copy(x: Any, out: Any) -> None:
-    """Write x [lane] to ``out``."""
-    for lane in range(x.size):
-        out[lane] = x[lane]

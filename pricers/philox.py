@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pricers.kernel import copy, device, kernel
+from pricers.kernel import device, kernel
+from pricers.lanes import copy
 from pricers.special import from_bits, log_unguarded, sincos_turn
 
 __all__ = ["PATHS", "normals", "philox4x32", "step_normals", "stream_key", "uniforms"]

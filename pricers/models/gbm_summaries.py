@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation, increments
 from pricers.foreseen import Look, Needs
-from pricers.kernel import copy, device, kernel
+from pricers.kernel import device, kernel
+from pricers.lanes import copy
 from pricers.market import Market
 from pricers.philox import PATHS, step_normals
 from pricers.sampling.pseudo_random import PseudoRandom

@@ -46,7 +46,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import one_of
-from pricers.kernel import copy, device, kernel
+from pricers.kernel import device, kernel
+from pricers.lanes import copy
 from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spread
 from pricers.models.conditional_summaries import NOTHING, Program, begin, look
 from pricers.models.heston_qe_steps import steps_and_slopes

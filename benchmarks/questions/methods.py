@@ -92,6 +92,7 @@ def run(settings: Settings) -> Report:
         "QuantLib has no engine for digitals (a call spread of 0.1 % stands in) nor for barriers under Heston (a loop in Python over its "
         "paths), no pathwise and no likelihood-ratio Greeks",
     ]
+    notes += _biased(ratios)
     return Report(
         question=TITLE,
         tables=[Table(title="costs", rows=costs), Table(title="ratios: the peer's over ours", rows=ratios)],
@@ -170,13 +171,19 @@ def _ratio(workload: Workload, method: str, mine: Measured, its: Measured) -> Ra
 
 def _checks(ratios: Sequence[Ratio]) -> Iterator[Check]:
     for peer, wanted in WANTED.items():
-        for biased in (False, True):
-            found = [
-                min(ratio.delta, ratio.vega, ratio.rho)
-                for ratio in ratios
-                if ratio.peer == peer and (ratio.setting in BIASED) == biased
-            ]
-            if found:
-                scheme = "Euler's biased scheme under Heston" if biased else "the same scheme"
-                what = f"least ratio to {peer}, {scheme}, over workloads, methods and Greeks"
-                yield Check(what=what, found=min(found), wanted=wanted, least=True)
+        found = _least(ratios, peer, biased=False)
+        if found is not None:
+            what = f"least ratio to {peer}, the same scheme, over workloads, methods and Greeks"
+            yield Check(what=what, found=found, wanted=wanted, least=True)
+
+
+def _biased(ratios: Sequence[Ratio]) -> Iterator[str]:
+    for peer in WANTED:
+        found = _least(ratios, peer, biased=True)
+        if found is not None:
+            yield f"least ratio of {peer} by Euler's scheme to ours by the quadratic exponential one: {found:.3g}; its bias is not in its error"
+
+
+def _least(ratios: Sequence[Ratio], peer: str, *, biased: bool) -> float | None:
+    found = [ratio for ratio in ratios if ratio.peer == peer and (ratio.setting in BIASED) == biased]
+    return min((min(ratio.delta, ratio.vega, ratio.rho) for ratio in found), default=None)

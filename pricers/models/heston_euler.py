@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pricers.draws import increments
 from pricers.errors import NotApplicable, one_of
 from pricers.kernel import kernel
+from pricers.lanes import copy
 from pricers.models.conditional import ConditionalNormal, VariancePath
 from pricers.models.heston_scheme import Drivers, Scheme
 from pricers.paths import Law, Line, Steps
@@ -30,6 +31,9 @@ __all__ = ["FullTruncationEuler"]
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_CHUNK = 256
+"""Lanes carried through all of time together, so that their state stays in the first-level cache."""
+
 
 @kernel
 def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integral, drift, moves, drifts, integrals):
@@ -38,43 +42,60 @@ def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integr
     moves is [parameter, 6]: how v0, kappa, theta, xi, rho and the logarithm of all steps move with each; drifts and integrals are
     [parameter, row, lane].
     """
-    lanes, count = normals.shape[1], len(moves)
-    variance, walked, spent, drifted = np.full(lanes, v0), np.zeros(lanes), np.zeros(lanes), np.zeros(lanes)
-    before, root = np.empty(lanes), np.empty(lanes)
-    moved, moved_spent, moved_drift = np.zeros((count, lanes)), np.zeros((count, lanes)), np.zeros((count, lanes))
-    for p in range(count):
-        moved[p] = moves[p, 0]
-    row = 0
-    for t in range(watched[-1] + 1):
-        step, a, b = h[t], normals[t], shocks[t]
-        for lane in range(lanes):
-            v = variance[lane]
-            alive = v if v > 0.0 else 0.0
-            area = alive * step
-            x = math.sqrt(area)
-            before[lane] = v
-            root[lane] = x
-            variance[lane] = v + kappa * (theta - alive) * step + xi * x * a[lane]
-            walked[lane] += x * b[lane]
-            spent[lane] += area
-            drifted[lane] += rho * x * a[lane] - 0.5 * rho * rho * area
+    count = len(moves)
+    variances, walks, areas, moved_by = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
+    befores, roots = np.empty(_CHUNK), np.empty(_CHUNK)
+    moved, moved_spent, moved_drift = np.empty((count, _CHUNK)), np.empty((count, _CHUNK)), np.empty((count, _CHUNK))
+    for first in range(0, normals.shape[1], _CHUNK):
+        last = min(first + _CHUNK, normals.shape[1])
+        width = last - first
+        variance, before, root = variances[:width], befores[:width], roots[:width]
+        walked, spent, drifted = walks[:width], areas[:width], moved_by[:width]
+        variance[:], walked[:], spent[:], drifted[:] = v0, 0.0, 0.0, 0.0
+        moved_spent[:], moved_drift[:] = 0.0, 0.0
         for p in range(count):
-            by_kappa, by_theta, by_xi, by_rho, by_step = moves[p, 1], moves[p, 2], moves[p, 3], moves[p, 4], moves[p, 5] * step
-            dv, dspent, ddrift = moved[p], moved_spent[p], moved_drift[p]
-            for lane in range(lanes):
-                v, x = before[lane], root[lane]
+            moved[p] = moves[p, 0]
+        row = 0
+        for t in range(watched[-1] + 1):
+            step, a, b = h[t], normals[t, first:last], shocks[t, first:last]
+            for lane in range(width):
+                v = variance[lane]
                 alive = v if v > 0.0 else 0.0
-                dalive = dv[lane] if v > 0.0 else 0.0
-                darea = dalive * step + alive * by_step
-                dx = 0.5 * darea / x if x > 0.0 else 0.0
-                pull, dpull = kappa * (theta - alive), by_kappa * (theta - alive) + kappa * (by_theta - dalive)
-                dv[lane] += dpull * step + pull * by_step + (by_xi * x + xi * dx) * a[lane]
-                dspent[lane] += darea
-                ddrift[lane] += rho * a[lane] * dx - 0.5 * rho * rho * darea + by_rho * (x * a[lane] - rho * alive * step)
-        if t == watched[row]:
-            walk[row], integral[row], drift[row] = walked, spent, drifted
-            integrals[:, row], drifts[:, row] = moved_spent, moved_drift
-            row += 1
+                area = alive * step
+                x = math.sqrt(area)
+                before[lane] = v
+                root[lane] = x
+                variance[lane] = v + kappa * (theta - alive) * step + xi * x * a[lane]
+                walked[lane] += x * b[lane]
+                spent[lane] += area
+                drifted[lane] += rho * x * a[lane] - 0.5 * rho * rho * area
+            for p in range(count):
+                by_kappa, by_theta, by_xi, by_rho, by_step = (
+                    moves[p, 1],
+                    moves[p, 2],
+                    moves[p, 3],
+                    moves[p, 4],
+                    moves[p, 5] * step,
+                )
+                dv, dspent, ddrift = moved[p], moved_spent[p], moved_drift[p]
+                for lane in range(width):
+                    v, x = before[lane], root[lane]
+                    alive = v if v > 0.0 else 0.0
+                    dalive = dv[lane] if v > 0.0 else 0.0
+                    darea = dalive * step + alive * by_step
+                    dx = 0.5 * darea / x if x > 0.0 else 0.0
+                    pull, dpull = kappa * (theta - alive), by_kappa * (theta - alive) + kappa * (by_theta - dalive)
+                    dv[lane] += dpull * step + pull * by_step + (by_xi * x + xi * dx) * a[lane]
+                    dspent[lane] += darea
+                    ddrift[lane] += rho * a[lane] * dx - 0.5 * rho * rho * darea + by_rho * (x * a[lane] - rho * alive * step)
+            if t == watched[row]:
+                copy(walked, walk[row, first:last])
+                copy(spent, integral[row, first:last])
+                copy(drifted, drift[row, first:last])
+                for p in range(count):
+                    copy(moved_spent[p, :width], integrals[p, row, first:last])
+                    copy(moved_drift[p, :width], drifts[p, row, first:last])
+                row += 1
 
 
 @kernel

@@ -76,20 +76,32 @@ def pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment
         Updated.
     """
     groups, atoms, rows = means.shape
-    for a in range(atoms):
-        batch = (first // atom + a) // per_batch
+    shares, weights, batch_shares, shifts = np.empty(atoms), np.empty(atoms), np.empty(atoms), np.empty((rows, atoms))
+    start = 0
+    while start < atoms:  # a batch's atoms
+        batch = (first // atom + start) // per_batch
         fold = batch % counts.shape[0]
-        size = sizes[a]
-        batch_counts[batch] += size
-        batch_share = size / batch_counts[batch]
-        share = size / (counts[fold] + size)
-        weight = counts[fold] * share
-        counts[fold] += size
+        end = min((batch + 1) * per_batch - first // atom, atoms)
+        for a in range(start, end):
+            batch_counts[batch] += sizes[a]
+            batch_shares[a] = sizes[a] / batch_counts[batch]
+            shares[a] = sizes[a] / (counts[fold] + sizes[a])
+            weights[a] = counts[fold] * shares[a]
+            counts[fold] += sizes[a]
         for g in range(groups):
             for i in range(rows):
-                shift = means[g, a, i] - mean[g, fold, i]
-                for j in range(rows):
-                    comoment[g, fold, i, j] += comoments[g, a, i, j] + shift * (means[g, a, j] - mean[g, fold, j]) * weight
-            for i in range(rows):
-                mean[g, fold, i] += (means[g, a, i] - mean[g, fold, i]) * share
-                batch_means[batch, g, i] += (means[g, a, i] - batch_means[batch, g, i]) * batch_share
+                pooled, batch_mean = mean[g, fold, i], batch_means[batch, g, i]
+                for a in range(start, end):
+                    here = means[g, a, i]
+                    shift = here - pooled
+                    shifts[i, a] = shift
+                    pooled += shift * shares[a]
+                    batch_mean += (here - batch_mean) * batch_shares[a]
+                mean[g, fold, i], batch_means[batch, g, i] = pooled, batch_mean
+                for j in range(i + 1):
+                    product = comoment[g, fold, i, j]
+                    for a in range(start, end):
+                        product += comoments[g, a, i, j] + shifts[i, a] * shifts[j, a] * weights[a]
+                    comoment[g, fold, i, j] = product
+                    comoment[g, fold, j, i] = product
+        start = end

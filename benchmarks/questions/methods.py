@@ -181,7 +181,7 @@ def _biased(ratios: Sequence[Ratio]) -> Iterator[str]:
     for peer in WANTED:
         found = _least(ratios, peer, biased=True)
         if found is not None:
-            yield f"least ratio of {peer} by Euler's scheme to ours by the quadratic exponential one: {found:.3g}; its bias is not in its error"
+            yield f"least ratio of {peer} by Euler's scheme to ours by another, without what its bias adds to its error: {found:.3g}"
 
 
 def _least(ratios: Sequence[Ratio], peer: str, *, biased: bool) -> float | None:

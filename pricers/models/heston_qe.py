@@ -138,10 +138,12 @@ def _step(m, s2, A, z, hazard, shape):
     excess_at = excess if jumped else 0.0
     abrupt = fma(room * g, excess_at, floor)
 
-    # both logarithms over one division
-    both = 1.0 / (d * (nn * dn))
-    d_inverse = both * (nn * dn)
-    e_inverse = both * d
+    # all over one division
+    bend = e * r if e > 0.0 else r
+    every = 1.0 / (d * (nn * dn) * bend)
+    d_inverse = every * ((nn * dn) * bend)
+    e_inverse = every * (d * bend)
+    bend_inverse = every * (d * (nn * dn))
     log_q = fma(y * r, d_inverse, -0.5 * log_unguarded(d))
     log_e = fma(y, floor, log_unguarded(nn * nn * e_inverse))
 
@@ -150,8 +152,8 @@ def _step(m, s2, A, z, hazard, shape):
     log_mean = fma(w, log_q, fma(v, log_e, -0.5 * y * y * extra))
 
     # slopes
-    r_slope = -0.25 / r
-    smooth_psi = (fma(-z, z, 1.0) + (z * fma(-2.0, r, 1.0) / e if e > 0.0 else 0.0)) * r_slope
+    turned = fma(-z, z, 1.0)
+    smooth_psi = -0.25 * bend_inverse * (fma(turned, e, z * fma(-2.0, r, 1.0)) if e > 0.0 else turned)
     abrupt_psi = 0.5 / room * (excess - 1.0 if jumped else 0.0)
     raised_psi = 1.0 + extra_psi
     x_psi = fma(fma(w, smooth_psi, v * abrupt_psi), raised_psi, w_psi * (smooth - abrupt))
@@ -173,9 +175,12 @@ def _calm(m, s2, A, z):
     x = fma(2.0 * e, z, fma(q * z, z, r))
     x = 0.0 if x < 0.0 else x
     d = fma(-2.0 * y, q, 1.0)
-    d_inverse = 1.0 / d
+    bend = e * r if e > 0.0 else r
+    every = 1.0 / (d * bend)
+    d_inverse = every * bend
     log_mean = fma(y * r, d_inverse, -0.5 * log_unguarded(d))
-    x_psi = (fma(-z, z, 1.0) + (z * fma(-2.0, r, 1.0) / e if e > 0.0 else 0.0)) * (-0.25 / r)
+    turned = fma(-z, z, 1.0)
+    x_psi = -0.25 * (every * d) * (fma(turned, e, z * fma(-2.0, r, 1.0)) if e > 0.0 else turned)
     log_y = fma(r * d_inverse, d_inverse, q * d_inverse)
     yd = y * d_inverse
     return x, m * x_psi, log_mean, log_y, 0.5 * (yd * yd), inverse, psi
@@ -196,15 +201,14 @@ def _stepped(step, z, shape, work, index, slopes):
     others need the quadratic branch only.
     """
     m1, m0, s1, s0, A, low = step[0], step[1], step[2], step[3], step[4], shape[0]
+    rough = 0
     for lane in range(z.size):
         v = work[_VARIANCE, lane]
         x, x_psi, log_mean, log_y, log_psi, inverse, psi = _calm(fma(m1, v, m0), fma(s1, v, s0), A, z[lane])
         work[_X, lane], work[_LOG, lane], work[_PSI, lane] = x, log_mean, psi
         if slopes:
             work[_X_PSI, lane], work[_LOG_Y, lane], work[_LOG_PSI, lane], work[_INVERSE, lane] = x_psi, log_y, log_psi, inverse
-    rough = 0
-    for lane in range(z.size):
-        rough += 1 if work[_PSI, lane] >= low else 0
+        rough += 1 if psi >= low else 0
     if rough == 0:
         return
     count = 0

@@ -106,6 +106,20 @@ def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, s
         ), (name, parameter)
 
 
+def test_spots_beyond_all_numbers_are_held_at_the_last_of_them():
+    """Without that a power of two would wrap round to something ordinary."""
+    draws, vol = block((1.0,), lanes=256), 300.0
+    paths = GBM(vol=vol).paths(draws, Observation((1.0,), (1.0,)), Market(spot=1.0, rate=0.5 * vol**2))
+    beyond = 0
+    for got, z in zip(paths.mean.tolist(), draws.normals()[0].tolist(), strict=True):
+        if abs(vol * z) > 708.0:
+            beyond += 1
+            assert got > 1e307 if z > 0.0 else got < 1e-307
+        else:
+            assert got == pytest.approx(math.exp(vol * z), rel=1e-12)
+    assert beyond >= 4
+
+
 def test_what_was_foreseen_and_who_else_looks_changes_no_bit():
     worlds = [(GBM(vol=vol), CURVE.bumped("spot", h), s) for vol, h, s in ((0.3, 0.0, 1.0), (0.2, 0.0, 1.0), (0.3, 1.0, 1.02))]
     observations = [Observation(dates, DATES) for dates in (DATES, DATES[:3], (0.35, 0.9), (0.1,))]

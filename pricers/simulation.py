@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import starmap
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from pricers.errors import InvalidInput
 from pricers.estimate import FOLDS, Moments
 from pricers.foreseen import Foreseen, Look
 from pricers.moments import comoments, pool
+from pricers.philox import PATHS
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
 from pricers.workspace import Space, empty, enter, lent
@@ -36,6 +38,9 @@ one run to the next)."""
 
 _FEW_NODES = 4
 """Up to so many a lane takes so little that blocks have four times as many (measured, one date: 10.4 ns per path for 13.5)."""
+
+_MANY = 4
+"""From so many blocks for each thread on, the last ones are shorter."""
 
 _MOST_VALUES = 2**21
 """Normals of a block and driver, at most: what bounds memory for very long lattices."""
@@ -103,6 +108,8 @@ class _Accumulator:
 
 
 _Part = tuple[FloatArray, FloatArray] | Exception
+_Done = tuple[int, int, dict[int, _Part]]
+"""A block's first path, how many of its paths count, and the moments of each sampler."""
 
 
 def simulate(
@@ -147,7 +154,7 @@ def simulate(
     hints = {family: _hints([samplers[position] for position in positions]) for family, positions in families.items()}
     failed: dict[int, Exception] = {}
 
-    def run(first: int) -> tuple[int, dict[int, _Part]]:
+    def run(first: int, lanes: int) -> _Done:
         valid, parts = min(lanes, plan.samples - first), {}
         for family, positions in families.items():
             (stream, lattice, factors), (watched, foreseen) = family, hints[family]
@@ -167,17 +174,17 @@ def simulate(
                 if position not in failed:
                     parts[position] = _part(samplers[position], block, plan.sampling.group, valid, keep_going)
             block.forget()
-        return first, parts
+        return first, valid, parts
 
     pools = [_Accumulator(sampler.shape, plan) for sampler in samplers]
-    for first, parts in _in_order(run, range(0, plan.samples, lanes), workers):
+    for first, valid, parts in _in_order(run, _blocks(plan.samples, lanes, workers), workers):
         for position, part in parts.items():
             if isinstance(part, Exception):
                 failed.setdefault(position, part)
             else:
                 pools[position].add(first, *part)
         if progress is not None:
-            progress(min(first + lanes, plan.samples) * plan.sampling.group, plan.paths)
+            progress((first + valid) * plan.sampling.group, plan.paths)
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
@@ -211,26 +218,33 @@ def _lanes(samplers: Sequence[Sampler]) -> int:
     kept = max((sampler.factors for sampler in samplers), default=1) ** 2
     most = (4 * _MOST_LANES if longest <= _FEW_NODES else _MOST_LANES) // kept
     values = _MOST_VALUES // kept if len(samplers) <= _FEW_SAMPLERS else _MOST_VALUES
-    return min(max(values // longest, _LEAST_LANES), most) // ATOM * ATOM
+    return min(max(values // longest, _LEAST_LANES), most) // PATHS * PATHS
 
 
-def _in_order(
-    run: Callable[[int], tuple[int, dict[int, _Part]]], firsts: range, workers: int
-) -> Iterator[tuple[int, dict[int, _Part]]]:
-    """The results of ``run`` in the order of ``firsts``, a few blocks ahead in threads."""
-    if workers == 1 or len(firsts) == 1:
+def _blocks(samples: int, lanes: int, workers: int) -> list[tuple[int, int]]:
+    """First paths and lanes of blocks; of several threads' last ones a quarter each, so that no thread waits long for another's end."""
+    blocks = [(first, lanes) for first in range(0, samples, lanes)]
+    if workers == 1 or len(blocks) < _MANY * workers or lanes % (4 * ATOM):
+        return blocks
+    start, quarter = blocks[-workers][0], lanes // 4
+    return blocks[:-workers] + [(first, quarter) for first in range(start, samples, quarter)]
+
+
+def _in_order(run: Callable[[int, int], _Done], blocks: Sequence[tuple[int, int]], workers: int) -> Iterator[_Done]:
+    """The results of ``run`` in the order of ``blocks``, a few of them ahead in threads."""
+    if workers == 1 or len(blocks) == 1:
         with lent(1) as (space,):
             own = enter(space)
             try:
-                yield from map(run, firsts)
+                yield from starmap(run, blocks)
             finally:
                 enter(own)
         return
     with lent(workers) as spaces, _threads(spaces) as pool:
-        ahead: deque[Future[tuple[int, dict[int, _Part]]]] = deque()
+        ahead: deque[Future[_Done]] = deque()
         try:
-            for first in firsts:
-                ahead.append(pool.submit(run, first))
+            for block in blocks:
+                ahead.append(pool.submit(run, *block))
                 if len(ahead) > 2 * workers:
                     yield ahead.popleft().result()
             while ahead:

@@ -12,7 +12,7 @@ from pricers.estimate import Moments, controlled
 from pricers.foreseen import Foreseen, Look, Needs
 from pricers.paths import Law, Paths
 from pricers.sampling.sampling import ATOM
-from pricers.simulation import Sampler, simulate
+from pricers.simulation import Sampler, _blocks, simulate
 
 CURVE = Market(spot=120.0, rate=ZeroCurve(times=(0.2, 1.0), rates=(0.01, 0.06)), dividend=0.03)
 DATES = (0.1, 0.35, 0.4, 0.9)
@@ -172,6 +172,20 @@ def test_gbm_knows_which_scores_it_lacks():
     law = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE).law
     with pytest.raises(NotApplicable, match=r"no score for rate x rate; use FiniteDifference\(\)"):
         law.score(("rate", "rate"))
+
+
+@pytest.mark.parametrize("samples", [1, 64, 4096, 50_000, 2**19])
+@pytest.mark.parametrize("lanes", [64, 256, 4096, 16_384])
+@pytest.mark.parametrize("workers", [1, 2, 3, 8])
+def test_blocks_hold_every_path_once_and_a_block_of_a_power_of_two_starts_at_a_multiple_of_it(samples, lanes, workers):
+    end = 0
+    for first, width in _blocks(samples, lanes, workers):
+        assert first == end
+        assert first < samples
+        assert first % width == 0
+        assert width % ATOM == 0
+        end = first + width
+    assert samples <= end < samples + lanes
 
 
 class Known(Sampler):

@@ -100,6 +100,23 @@ def step_normals(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream:
     _box_muller(row[128:])
 
 
+@device
+def _fill(out: Any, key0: Any, key1: Any, first_path: Any, first_step: Any, stream: Any, normal: bool) -> None:
+    """Rows [time, lane] of normals or uniforms, from whatever path on: groups that are not wanted whole are drawn whole."""
+    k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
+    for time in range(out.shape[0]):
+        step, lane = np.uint64(first_step + time), 0
+        while lane < out.shape[1]:
+            skipped = (first_path + lane) % PATHS
+            width = min(PATHS - skipped, out.shape[1] - lane)
+            if normal:
+                step_normals(row, k0, k1, first_path + lane - skipped, step, s)
+            else:
+                _draw(row, k0, k1, first_path + lane - skipped, step, s)
+            copy(row[skipped : skipped + width], out[time, lane : lane + width])
+            lane += width
+
+
 @kernel
 def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step: int, stream: int) -> None:
     """Fill ``out[time, lane]`` with the uniforms of consecutive steps and paths.
@@ -122,15 +139,7 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
     stream : int
         Below 2**32.
     """
-    k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
-    for time in range(out.shape[0]):
-        step, lane = np.uint64(first_step + time), 0
-        while lane < out.shape[1]:
-            skipped = (first_path + lane) % PATHS
-            width = min(PATHS - skipped, out.shape[1] - lane)
-            _draw(row, k0, k1, first_path + lane - skipped, step, s)
-            copy(row[skipped : skipped + width], out[time, lane : lane + width])
-            lane += width
+    _fill(out, key0, key1, first_path, first_step, stream, False)
 
 
 @kernel
@@ -149,15 +158,7 @@ def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: 
     key0, key1, first_path, first_step, stream : int
         As for `uniforms`.
     """
-    k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
-    for time in range(out.shape[0]):
-        step, lane = np.uint64(first_step + time), 0
-        while lane < out.shape[1]:
-            skipped = (first_path + lane) % PATHS
-            width = min(PATHS - skipped, out.shape[1] - lane)
-            step_normals(row, k0, k1, first_path + lane - skipped, step, s)
-            copy(row[skipped : skipped + width], out[time, lane : lane + width])
-            lane += width
+    _fill(out, key0, key1, first_path, first_step, stream, True)
 
 
 def stream_key(seed: int, name: str) -> tuple[int, int]:

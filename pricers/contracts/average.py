@@ -75,19 +75,18 @@ class Average:
 
     def line(self, paths: Paths) -> Line:
         """`value`, as a line in what the paths know."""
-        if not self.arithmetic:
-            return Line(0.0, 1.0, self.value(paths))
-        level, slope, x = paths.line("mean")
-        return Line(self.past_part + self.future_share * level, self.future_share * slope, x)
+        return self._with_past(paths.line("mean")) if self.arithmetic else Line(0.0, 1.0, self.value(paths))
 
     def value(self, paths: Paths) -> FloatArray:
         """The average over past and future fixings, [lane]."""
-        if self.arithmetic:
-            return paths.mean if not self.past_fixings else self.line(paths).array()
         if not self.past_fixings:
-            return paths.geometric_mean
-        level, slope, x = paths.line("log_mean")
-        return Line(self.past_part + self.future_share * level, self.future_share * slope, x).exponentials()
+            return paths.mean if self.arithmetic else paths.geometric_mean
+        return self.line(paths).array() if self.arithmetic else self._with_past(paths.line("log_mean")).exponentials()
+
+    def _with_past(self, future: Line) -> Line:
+        """The average of past and future fixings (geometric: its logarithm) from that of the future ones."""
+        level, slope, x = future
+        return Line(self.past_part + self.future_share * level, self.future_share * slope, x)
 
     @property
     def summaries(self) -> frozenset[str]:

@@ -42,15 +42,13 @@ def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integr
     moves is [parameter, 6]: how v0, kappa, theta, xi, rho and the logarithm of all steps move with each; drifts and integrals are
     [parameter, row, lane].
     """
-    count = len(moves)
-    variances, walks, areas, moved_by = np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK), np.empty(_CHUNK)
-    befores, roots = np.empty(_CHUNK), np.empty(_CHUNK)
+    count, state = len(moves), np.empty((6, _CHUNK))
     moved, moved_spent, moved_drift = np.empty((count, _CHUNK)), np.empty((count, _CHUNK)), np.empty((count, _CHUNK))
     for first in range(0, normals.shape[1], _CHUNK):
         last = min(first + _CHUNK, normals.shape[1])
         width = last - first
-        variance, before, root = variances[:width], befores[:width], roots[:width]
-        walked, spent, drifted = walks[:width], areas[:width], moved_by[:width]
+        variance, before, root = state[0, :width], state[1, :width], state[2, :width]
+        walked, spent, drifted = state[3, :width], state[4, :width], state[5, :width]
         variance[:], walked[:], spent[:], drifted[:] = v0, 0.0, 0.0, 0.0
         moved_spent[:], moved_drift[:] = 0.0, 0.0
         for p in range(count):

@@ -92,7 +92,7 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
     one, other = found.estimates[name, estimator], found.estimates[name, reference]
     spreads = found.spread(name, estimator), found.spread(name, reference)
     rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)
-    stderr = max(stderr, rounding, one.truncation, other.truncation)
+    stderr = max(stderr, rounding, one.bias, other.bias)
     agree = abs(gap) <= limit * stderr
     if not agree and any(_rests_on_few(found, name, method) for method in (estimator, reference)):
         return Verdict(verdict="not comparable", reason="too few paths carry the number for its error to be known")

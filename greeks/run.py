@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -234,26 +235,36 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 weights = controlled(group, row, used)
                 result._weights[key] = weights
                 value = group.value(weights)
-                bias, note = _gauged(group, row + 1 + recipe.controls, recipe) if recipe.gauged else (0.0, recipe.note)
+                bias, bias_stderr = _bias(group, row + 1 + recipe.controls, recipe, value)
                 result.estimates[key] = _estimate(
                     greek,
                     estimator,
                     value,
                     stderr=group.stderr(weights),
                     paths=plan.paths,
-                    note=note,
-                    truncation=max(recipe.truncation * abs(value), bias),
+                    note=recipe.note,
+                    bias=bias,
+                    bias_stderr=bias_stderr,
                 )
     return result
 
 
-def _gauged(group: Moments, row: int, recipe: Recipe) -> tuple[float, str]:
-    """How large the bias may be by the row that gauges it, and the note that says so."""
-    alone = np.zeros_like(group.mean)
-    alone[:, row] = 1.0
-    bias, stderr = group.value(alone), group.stderr(alone)
-    said = f"bias {bias:.2g} +- {stderr:.1g}"
-    return abs(bias) + stderr, f"{recipe.note}; {said}" if recipe.note else said
+def _bias(group: Moments, row: int, recipe: Recipe, value: float) -> tuple[float, float]:
+    """Size of the bias, by the rows that measure it from ``row`` on, and its standard error."""
+    size, variance = recipe.relative_bias * abs(value), 0.0
+    for count in recipe.bias_rows:
+        alone = [_only(group, r) for r in range(row, row + count)]
+        means = [abs(group.value(weights)) for weights in alone]
+        largest = max(range(count), key=means.__getitem__)
+        size, variance, row = size + means[largest], variance + group.stderr(alone[largest]) ** 2, row + count
+    return size, math.sqrt(variance)
+
+
+def _only(group: Moments, row: int) -> FloatArray:
+    """Weights of one row."""
+    weights = np.zeros_like(group.mean)
+    weights[:, row] = 1.0
+    return weights
 
 
 def _estimate(
@@ -264,7 +275,8 @@ def _estimate(
     stderr: float = 0.0,
     paths: int = 0,
     note: str = "",
-    truncation: float = 0.0,
+    bias: float = 0.0,
+    bias_stderr: float = 0.0,
 ) -> Estimate:
     return Estimate(
         greek=greek.name,
@@ -274,5 +286,6 @@ def _estimate(
         unit=greek.unit,
         estimator=estimator.name,
         note=note,
-        truncation=truncation,
+        bias=bias,
+        bias_stderr=bias_stderr,
     )

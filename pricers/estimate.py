@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from pricers.errors import InvalidInput
 
 __all__ = ["FOLDS", "Estimate", "Moments", "controlled"]
 
@@ -24,7 +27,7 @@ class Estimate:
     value : float
         Raw derivative of present value.
     stderr : float
-        Standard error of ``value``; 0.0 for a closed form.
+        Standard error of ``value``; 0.0 for a closed form, NaN where the paths cannot tell it (the note says why).
     paths : int
         Paths it was averaged over; 0 for a closed form.
     unit : str
@@ -33,8 +36,14 @@ class Estimate:
         The method's name.
     note : str
         What else there is to know, such as a finite difference's bump.
-    truncation : float
-        Order of magnitude of the bias, in the unit of ``value``, where the method is known to have one.
+    bias : float
+        Size of the method's bias as it was measured, in the unit of ``value``; 0.0 for a method that has none.
+    bias_stderr : float
+        Standard error of ``bias``.
+    skewness : float
+        Third standardised moment of ``value`` as an average over the paths, which moves the interval's centre.
+    degrees : float
+        Degrees of freedom of ``stderr``; infinite where every path counts for itself.
     """
 
     greek: str
@@ -44,10 +53,47 @@ class Estimate:
     unit: str
     estimator: str
     note: str = ""
-    truncation: float = 0.0
+    bias: float = 0.0
+    bias_stderr: float = 0.0
+    skewness: float = 0.0
+    degrees: float = math.inf
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the error is known."""
+        return math.isfinite(self.stderr)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        r"""Interval that holds the true value with probability ``level``; NaN where the error is not known.
+
+        :math:`\hat\theta + (1 + 2z^2)\,\gamma\,s/6 \pm (z\,s + b)` with the standard error s, the skewness :math:`\gamma` of the
+        average, the size b of the bias, and z the normal (or, with few degrees of freedom, Student's) quantile.
+
+        Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", JASA 73.
+
+        Raises
+        ------
+        InvalidInput
+            Where ``level`` is not strictly between 0 and 1.
+        """
+        if not 0.0 < level < 1.0:
+            raise InvalidInput("level", level, "must lie strictly between 0 and 1")
+        z = quantile(level, self.degrees)
+        centre = self.value + (1.0 + 2.0 * z * z) / 6.0 * self.skewness * self.stderr
+        half = z * self.stderr + abs(self.bias)
+        return centre - half, centre + half
 
     def __str__(self) -> str:
-        return f"{self.greek} = {self.value:.6g} +- {self.stderr:.2g} ({self.estimator}, {self.unit})"
+        error = f"+- {self.stderr:.2g}" if self.resolved else "(error not known)"
+        return f"{self.greek} = {self.value:.6g} {error} ({self.estimator}, {self.unit})"
+
+
+def quantile(level: float, degrees: float = math.inf) -> float:
+    """Half the width of a two-sided interval of probability ``level``, in standard errors of so many degrees of freedom."""
+    from scipy.special import ndtri, stdtrit
+
+    upper = 0.5 + 0.5 * level
+    return float(ndtri(upper) if math.isinf(degrees) else stdtrit(degrees, upper))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

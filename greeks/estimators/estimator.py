@@ -70,15 +70,16 @@ class Recipe:
         What of the paths of each of them: a hint for models.
     samples : callable
         From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
-        control rows, and where the recipe gauges its bias one more that does.
+        control rows, then the rows that measure the bias.
     controls : int
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
         What a reader should know about the number besides its error.
-    truncation : float
+    relative_bias : float
         Order of magnitude of the bias, as a share of the Greek.
-    gauged : bool
-        Whether the last row's mean is the bias, as far as it can be told: it is reported, and not taken off.
+    bias_rows : tuple of int
+        How many of the last rows measure each bias that the method has. The mean of a row is a size of the bias: of the rows of one bias
+        the largest counts, and biases add up. They are reported, and not taken off.
     """
 
     scenes: tuple[Scene, ...]
@@ -86,13 +87,13 @@ class Recipe:
     samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""
-    truncation: float = 0.0
-    gauged: bool = False
+    relative_bias: float = 0.0
+    bias_rows: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
         """How many are filled."""
-        return 1 + self.controls + self.gauged
+        return 1 + self.controls + sum(self.bias_rows)
 
 
 class Estimator(ABC):

@@ -72,7 +72,7 @@ class FiniteDifference(PathEstimator):
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
         needs = Needs(summaries=contract.summaries)
-        return Recipe(scenes=scenes, needs=needs, samples=samples, note=f"bump {bumps}" if bumps else "", truncation=share**2)
+        return Recipe(scenes=scenes, needs=needs, samples=samples, note=f"bump {bumps}" if bumps else "", relative_bias=share**2)
 
     def _share(self, order: int, contract: Contract, plan: Plan) -> float:
         if self.bump is not None or order == 0:

@@ -29,7 +29,7 @@ class Relaxed(PathEstimator):
 
     x is the logarithm of the quantity that jumps over its threshold. What is estimated is another payoff's Greek: the bias is
     :math:`O(w^2)`, the variance :math:`O(1/w)`. The bias is measured on the same paths, as 4/3 of what half the width changes
-    (Richardson), and reported with its own error in the estimate's note and as its truncation; it is not taken off. Use it where a
+    (Richardson), and reported with its own error in the estimate; it is not taken off. Use it where a
     third opinion is wanted, as automatic differentiation of a smoothed payoff would give it; `Localised` is unbiased and no more work.
 
     Parameters
@@ -62,7 +62,7 @@ class Relaxed(PathEstimator):
             wide, narrow = (factor * _relaxed(spread, path, greek, w) for w in (width, 0.5 * width))
             out[0], out[1] = wide, (4.0 / 3.0) * (wide - narrow)
 
-        return Recipe(scenes=(scene,), needs=spread.needs(greek), samples=samples, note=f"width {width:.3g}", gauged=True)
+        return Recipe(scenes=(scene,), needs=spread.needs(greek), samples=samples, note=f"width {width:.3g}", bias_rows=(1,))
 
 
 def _relaxed(spread: Spread, path: Paths, greek: Greek, width: float) -> FloatArray:

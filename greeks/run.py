@@ -13,10 +13,11 @@ from greeks.choice import chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
+from greeks.resolution import resolve, spread
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
-from pricers.estimate import Estimate, Moments, controlled
+from pricers.estimate import Estimate, Moments
 from pricers.foreseen import Look
 from pricers.plan import Plan
 from pricers.simulation import Sampler, simulate
@@ -80,8 +81,7 @@ class Answer:
         weights = self._weights.get((greek, estimator))
         if weights is None:
             return 0.0
-        rows = np.eye(weights.shape[1])
-        return max(self._moments[greek].stderr(weights * row) for row in rows)
+        return spread(self._moments[greek], weights)
 
     def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
         """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""
@@ -227,65 +227,45 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 except NotApplicable as refusal:
                     result.refusals[key] = refusal
                 else:
-                    result.estimates[key] = _estimate(greek, estimator, value)
+                    result.estimates[key] = exact(greek, value)
             elif key in sampler.recipes:
-                recipe, row = sampler.recipes[key], sampler.rows[estimator.name]
-                group = by_name[greek.name]
-                used = tuple(range(row + 1, row + 1 + recipe.controls))
-                weights = controlled(group, row, used)
-                result._weights[key] = weights
-                value = group.value(weights)
-                bias, bias_stderr = _bias(group, row + 1 + recipe.controls, recipe, value)
-                result.estimates[key] = _estimate(
-                    greek,
-                    estimator,
-                    value,
-                    stderr=group.stderr(weights),
-                    paths=plan.paths,
-                    note=recipe.note,
-                    bias=bias,
-                    bias_stderr=bias_stderr,
-                )
+                result._weights[key], result.estimates[key] = _sampled(job, greek, estimator, sampler, by_name[greek.name], plan)
     return result
+
+
+def _sampled(
+    job: Job, greek: Greek, estimator: Estimator, sampler: _GreekSampler, moments: Moments, plan: Plan
+) -> tuple[FloatArray, Estimate]:
+    """What the rows of an estimator say, and how they are weighted."""
+    recipe, row = sampler.recipes[greek.name, estimator.name], sampler.rows[estimator.name]
+    found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths)
+    bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, found.statistics.value)
+    return found.weights, Estimate(
+        greek=greek.name,
+        value=found.statistics.value,
+        stderr=found.statistics.stderr,
+        paths=plan.paths,
+        unit=greek.unit,
+        estimator=estimator.name,
+        note="; ".join(note for note in (recipe.note, found.note) if note),
+        bias=bias,
+        bias_stderr=bias_stderr,
+        skewness=found.statistics.skewness,
+        degrees=found.statistics.degrees,
+    )
 
 
 def _bias(group: Moments, row: int, recipe: Recipe, value: float) -> tuple[float, float]:
     """Size of the bias, by the rows that measure it from ``row`` on, and its standard error."""
     size, variance = recipe.relative_bias * abs(value), 0.0
     for count in recipe.bias_rows:
-        alone = [_only(group, r) for r in range(row, row + count)]
+        alone = [group.only(r) for r in range(row, row + count)]
         means = [abs(group.value(weights)) for weights in alone]
         largest = max(range(count), key=means.__getitem__)
         size, variance, row = size + means[largest], variance + group.stderr(alone[largest]) ** 2, row + count
     return size, math.sqrt(variance)
 
 
-def _only(group: Moments, row: int) -> FloatArray:
-    """Weights of one row."""
-    weights = np.zeros_like(group.mean)
-    weights[:, row] = 1.0
-    return weights
-
-
-def _estimate(
-    greek: Greek,
-    estimator: Estimator,
-    value: float,
-    *,
-    stderr: float = 0.0,
-    paths: int = 0,
-    note: str = "",
-    bias: float = 0.0,
-    bias_stderr: float = 0.0,
-) -> Estimate:
-    return Estimate(
-        greek=greek.name,
-        value=value,
-        stderr=stderr,
-        paths=paths,
-        unit=greek.unit,
-        estimator=estimator.name,
-        note=note,
-        bias=bias,
-        bias_stderr=bias_stderr,
-    )
+def exact(greek: Greek, value: float) -> Estimate:
+    """A formula's number as an estimate."""
+    return Estimate(greek=greek.name, value=value, stderr=0.0, paths=0, unit=greek.unit, estimator=Exact.name)

@@ -56,21 +56,21 @@ def comoments(rows: Any, out_mean: Any, out_comoment: Any, atom: Any) -> None:
 
 
 @kernel
-def pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment, batch_means, batch_counts):
-    """Pool atoms from path ``first`` on, one after another, into the folds that their batches fall into.
+def pool(first, atom, per_batch, per_section, sizes, means, comoments, counts, mean, comoment, batch_means, batch_counts):
+    """Pool atoms from path ``first`` on, one after another, into their sections and batches.
 
     The pairwise update of Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances"
     (1979).
 
     Parameters
     ----------
-    first, atom, per_batch : int
-        First path, lanes in an atom, atoms in a batch; batches fall into the folds in turn.
+    first, atom, per_batch, per_section : int
+        First path, paths in an atom, atoms in a batch, batches in a section.
     sizes : ndarray [atom]
         Paths in each atom.
     means, comoments : ndarray [group, atom, row], [group, atom, row, row]
         As `comoments` fills them.
-    counts, mean, comoment : ndarray [fold], [group, fold, row], [group, fold, row, row]
+    counts, mean, comoment : ndarray [section], [group, section, row], [group, section, row, row]
         Updated.
     batch_means, batch_counts : ndarray [batch, group, row], [batch]
         Updated.
@@ -80,28 +80,28 @@ def pool(first, atom, per_batch, sizes, means, comoments, counts, mean, comoment
     start = 0
     while start < atoms:  # a batch's atoms
         batch = (first // atom + start) // per_batch
-        fold = batch % counts.shape[0]
+        section = batch // per_section
         end = min((batch + 1) * per_batch - first // atom, atoms)
         for a in range(start, end):
             batch_counts[batch] += sizes[a]
             batch_shares[a] = sizes[a] / batch_counts[batch]
-            shares[a] = sizes[a] / (counts[fold] + sizes[a])
-            weights[a] = counts[fold] * shares[a]
-            counts[fold] += sizes[a]
+            shares[a] = sizes[a] / (counts[section] + sizes[a])
+            weights[a] = counts[section] * shares[a]
+            counts[section] += sizes[a]
         for g in range(groups):
             for i in range(rows):
-                pooled, batch_mean = mean[g, fold, i], batch_means[batch, g, i]
+                pooled, batch_mean = mean[g, section, i], batch_means[batch, g, i]
                 for a in range(start, end):
                     here = means[g, a, i]
                     shift = here - pooled
                     shifts[i, a] = shift
                     pooled += shift * shares[a]
                     batch_mean += (here - batch_mean) * batch_shares[a]
-                mean[g, fold, i], batch_means[batch, g, i] = pooled, batch_mean
+                mean[g, section, i], batch_means[batch, g, i] = pooled, batch_mean
                 for j in range(i + 1):
-                    product = comoment[g, fold, i, j]
+                    product = comoment[g, section, i, j]
                     for a in range(start, end):
                         product += comoments[g, a, i, j] + shifts[i, a] * shifts[j, a] * weights[a]
-                    comoment[g, fold, i, j] = product
-                    comoment[g, fold, j, i] = product
+                    comoment[g, section, i, j] = product
+                    comoment[g, section, j, i] = product
         start = end

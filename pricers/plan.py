@@ -14,6 +14,9 @@ __all__ = ["ATOM", "Plan"]
 _BATCHES = 256
 """Batches wanted for totals: their error is then known to 4.4 % (one over the square root of twice the batches)."""
 
+_SECTIONS = 64
+"""Sections wanted: of each all second moments are kept, which tell how heavy the tails of a number are."""
+
 
 def _whole(field: str, value: object, least: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
@@ -70,9 +73,15 @@ class Plan:
         return self.paths // self.sampling.group
 
     @property
+    def atom(self) -> int:
+        """Samples whose moments are taken together: `ATOM`, or fewer where there would be too few of them to tell tails by."""
+        most = max(self.samples // _SECTIONS, 1)
+        return min(ATOM, 1 << (most.bit_length() - 1)) if self.sampling.batch(self.paths) is None else ATOM
+
+    @property
     def atoms(self) -> int:
-        """Number of atoms of `ATOM` samples; the last may be short."""
-        return -(-self.samples // ATOM)
+        """Number of atoms; the last may be short."""
+        return -(-self.samples // self.atom)
 
     @property
     def atoms_per_batch(self) -> int:
@@ -84,3 +93,13 @@ class Plan:
     def batches(self) -> int:
         """Number of batches."""
         return -(-self.atoms // self.atoms_per_batch)
+
+    @property
+    def batches_per_section(self) -> int:
+        """Batches in a section of paths; a section is the unit of second moments."""
+        return -(-self.batches // _SECTIONS)
+
+    @property
+    def sections(self) -> int:
+        """Number of sections."""
+        return -(-self.batches // self.batches_per_section)

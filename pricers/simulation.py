@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
-from pricers.estimate import FOLDS, Moments
+from pricers.estimate import Moments
 from pricers.foreseen import Foreseen, Look
 from pricers.moments import comoments, pool
 from pricers.philox import PATHS
@@ -82,16 +82,16 @@ class _Accumulator:
 
     def __init__(self, shape: tuple[int, int], plan: Plan):
         groups, rows = shape
-        self._plan, self._counts = plan, np.zeros(FOLDS)
-        self._mean, self._comoment = np.zeros((groups, FOLDS, rows)), np.zeros((groups, FOLDS, rows, rows))
+        self._plan, self._counts = plan, np.zeros(plan.sections)
+        self._mean, self._comoment = np.zeros((groups, plan.sections, rows)), np.zeros((groups, plan.sections, rows, rows))
         self._batch_means, self._batch_counts = np.zeros((plan.batches, groups, rows)), np.zeros(plan.batches)
 
     def add(self, first: int, means: FloatArray, comoments: FloatArray) -> None:
-        starts = first + ATOM * np.arange(means.shape[1])
-        sizes = np.minimum(ATOM, self._plan.samples - starts).astype(float)
-        batches = self._plan.atoms_per_batch, sizes
+        plan, atom = self._plan, self._plan.atom
+        starts = first + atom * np.arange(means.shape[1])
+        sizes = np.minimum(atom, plan.samples - starts).astype(float)
         totals = self._counts, self._mean, self._comoment, self._batch_means, self._batch_counts
-        pool(first, ATOM, *batches, means, comoments, *totals)
+        pool(first, atom, plan.atoms_per_batch, plan.batches_per_section, sizes, means, comoments, *totals)
 
     def moments(self) -> list[Moments]:
         return [
@@ -101,6 +101,7 @@ class _Accumulator:
                 comoment=self._comoment[group],
                 batch_means=self._batch_means[:, group],
                 batch_counts=self._batch_counts,
+                batches_per_section=self._plan.batches_per_section,
                 independent=self._plan.sampling.independent,
             )
             for group in range(len(self._mean))
@@ -147,7 +148,7 @@ def simulate(
     workers = threads if threads is not None else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
-    lanes = plan.sampling.lanes(min(lanes or _lanes(samplers), plan.atoms * ATOM), plan.paths)
+    lanes = plan.sampling.lanes(min(lanes or _lanes(samplers), -(-plan.samples // ATOM) * ATOM), plan.paths)
     families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)
@@ -172,7 +173,7 @@ def simulate(
             )
             for position in positions:
                 if position not in failed:
-                    parts[position] = _part(samplers[position], block, plan.sampling.group, valid, keep_going)
+                    parts[position] = _part(samplers[position], block, plan, valid, keep_going)
             block.forget()
         return first, valid, parts
 
@@ -196,7 +197,8 @@ def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, Foreseen]:
     return watched, Foreseen(look for sampler in family for look in sampler.looks)
 
 
-def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bool) -> _Part:
+def _part(sampler: Sampler, block: Block, plan: Plan, valid: int, keep_going: bool) -> _Part:
+    group, atom = plan.sampling.group, plan.atom
     groups, rows = sampler.shape
     out = empty((groups, rows, block.lanes))
     try:
@@ -207,9 +209,9 @@ def _part(sampler: Sampler, block: Block, group: int, valid: int, keep_going: bo
         return error
     if group > 1:
         out = out.reshape(groups, rows, group, -1).mean(axis=2)
-    atoms = -(-valid // ATOM)
+    atoms = -(-valid // atom)
     means, products = np.empty((groups, atoms, rows)), np.empty((groups, atoms, rows, rows))
-    comoments(np.ascontiguousarray(out[:, :, :valid]), means, products, ATOM)
+    comoments(np.ascontiguousarray(out[:, :, :valid]), means, products, atom)
     return means, products
 
 

@@ -66,4 +66,11 @@ class Combined(PathEstimator):
         controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
         scenes = tuple(scene for recipe in recipes for scene in recipe.scenes)
         needs = reduce(or_, (recipe.needs for recipe in recipes))
-        return Recipe(scenes=scenes, needs=needs, samples=samples, controls=controls)
+        return Recipe(
+            scenes=scenes,
+            needs=needs,
+            samples=samples,
+            controls=controls,
+            heavy_tails=any(recipe.heavy_tails for recipe in recipes),
+            exact_if_constant=any(recipe.exact_if_constant for recipe in recipes),
+        )

@@ -158,7 +158,8 @@ class Conditional(PathEstimator):
             rows = path.once(key, lambda: math.exp(path.log_discount) * today(claim, total))
             out[0] = picked(rows, moved, greek, path)
 
-        return Recipe(scenes=(scene,), needs=Needs(steps=frozenset(greek.parameters)), samples=samples)
+        needs = Needs(steps=frozenset(greek.parameters))
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, exact_if_constant=True)
 
 
 def picked(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import or_
 
@@ -94,7 +94,7 @@ class Controlled(PathEstimator):
                 _centre(out[row], worth)
 
         needs = reduce(or_, (recipe.needs for recipe, _ in known), inner.needs)
-        return Recipe(scenes=inner.scenes, needs=needs, samples=samples, controls=inner.controls + len(known), note=inner.note)
+        return replace(inner, needs=needs, samples=samples, controls=inner.controls + len(known))
 
     def _claims(self, contract: Contract) -> tuple[Contract, ...]:
         claims = self.claims if self.claims is not None else contract.relatives

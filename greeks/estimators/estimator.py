@@ -75,6 +75,10 @@ class Recipe:
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
     note : str
         What a reader should know about the number besides its error.
+    heavy_tails : bool
+        Whether paths carry weights without a bound, so that more of them must carry a number for its error to be known.
+    exact_if_constant : bool
+        Whether a number that is the same on all paths is the Greek itself, because the method integrates out all that is random.
     relative_bias : float
         Order of magnitude of the bias, as a share of the Greek.
     bias_rows : tuple of int
@@ -87,6 +91,8 @@ class Recipe:
     samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""
+    heavy_tails: bool = False
+    exact_if_constant: bool = False
     relative_bias: float = 0.0
     bias_rows: tuple[int, ...] = ()
 

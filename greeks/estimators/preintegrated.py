@@ -430,7 +430,8 @@ class Preintegrated(PathEstimator):
 
         needs = Needs(steps=frozenset(greek.parameters[:1]))
         controls = 5 + (len(greek.parameters) == 1 and greek.parameters != ("spot",))
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=controls if claim.mean.arithmetic else 0)
+        controls = controls if claim.mean.arithmetic else 0
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=controls, exact_if_constant=True)
 
 
 def _derivatives(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -> tuple[FloatArray, ...]:

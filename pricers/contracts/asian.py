@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -82,6 +83,16 @@ class Asian(Contract):
     def summaries(self) -> frozenset[str]:
         """The mean."""
         return self.mean.summaries
+
+    @property
+    def largest_payment(self) -> float:
+        """The strike of a put; a call has no bound."""
+        return self.strike if self.option == "put" else math.inf
+
+    @property
+    def sure_payment(self) -> float | None:
+        """Nothing, of a put whose past fixings alone lift the average to the strike."""
+        return 0.0 if self.option == "put" and self.mean.floor >= self.strike else None
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

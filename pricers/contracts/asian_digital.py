@@ -99,6 +99,18 @@ class AsianDigital(Contract):
         """The mean."""
         return self.mean.summaries
 
+    @property
+    def largest_payment(self) -> float:
+        """The cash."""
+        return self.cash
+
+    @property
+    def sure_payment(self) -> float | None:
+        """Known where past fixings alone lift the average above the strike."""
+        if self.mean.floor < self.strike:
+            return None
+        return self.cash if self.option == "call" else 0.0
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         return cash_if(self.option, self.mean.line(paths), self.strike, self.cash)

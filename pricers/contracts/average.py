@@ -73,6 +73,11 @@ class Average:
         known = self.past_fixings if self.arithmetic else np.log(self.past_fixings)
         return (1.0 - self.future_share) * float(np.mean(known))
 
+    @property
+    def floor(self) -> float:
+        """What the average cannot end below, whatever the fixings to come."""
+        return self.past_part if self.arithmetic else 0.0
+
     def line(self, paths: Paths) -> Line:
         """`value`, as a line in what the paths know."""
         return self._with_past(paths.line("mean")) if self.arithmetic else Line(0.0, 1.0, self.value(paths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -118,6 +119,16 @@ class Barrier(Contract):
         if self.down:
             return Jump(level=Minimum(), threshold=self.barrier, below=touched, above=untouched)
         return Jump(level=Maximum(), threshold=self.barrier, below=untouched, above=touched)
+
+    @property
+    def largest_payment(self) -> float:
+        """The strike of a put, or the rebate; a call has no bound."""
+        return max(self.strike, self.rebate) if self.option == "put" else math.inf
+
+    @property
+    def sure_payment(self) -> float | None:
+        """The rebate of a knock-out that was touched."""
+        return self.rebate if self.touched and self.out else None
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

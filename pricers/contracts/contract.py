@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import field
 from typing import Any, ClassVar
@@ -100,6 +101,16 @@ class Contract(ABC):
     def relatives(self) -> tuple[Contract, ...]:
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()
+
+    @property
+    def largest_payment(self) -> float:
+        """The most that can be paid; infinite where there is no bound."""
+        return math.inf
+
+    @property
+    def sure_payment(self) -> float | None:
+        """What is paid on every path, where the terms alone say so."""
+        return None
 
     @property
     def summaries(self) -> frozenset[str]:

@@ -79,6 +79,11 @@ class Digital(Contract):
         mean = Average(average="arithmetic", fixings=self.times)
         return AverageClaim(mean=mean, option=self.option, strike=self.strike, cash=self.cash)
 
+    @property
+    def largest_payment(self) -> float:
+        """The cash."""
+        return self.cash
+
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         return cash_if(self.option, paths.line("log_last"), math.log(self.strike), self.cash)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -61,6 +62,11 @@ class European(Contract):
         """See `Contract.on_average`; the one date's spot is its own average."""
         mean = Average(average="arithmetic", fixings=self.times)
         return AverageClaim(mean=mean, option=self.option, strike=self.strike)
+
+    @property
+    def largest_payment(self) -> float:
+        """The strike of a put; a call has no bound."""
+        return self.strike if self.option == "put" else math.inf
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""

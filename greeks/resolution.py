@@ -1,0 +1,70 @@
+"""Whether the paths tell the error of a number, and what is claimed where they do not."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from greeks.estimators.estimator import Recipe, Scene
+from greeks.greek import Greek
+from pricers.contracts.contract import Contract
+from pricers.estimate import Moments, Statistics, bound, controlled, why_unknown
+
+__all__ = ["Resolution", "resolve", "spread"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Resolution(NamedTuple):
+    """How rows are weighted to make an estimate, what the paths say of it, and what there is to know besides."""
+
+    weights: FloatArray
+    statistics: Statistics
+    note: str = ""
+
+
+def resolve(moments: Moments, row: int, recipe: Recipe, greek: Greek, contract: Contract, scene: Scene, paths: int) -> Resolution:
+    """The estimate whose target is ``row``, with its controls where they leave an error that is known.
+
+    Controls can explain all that was seen and nothing of what was not: of a barrier that no path touched they leave the formula of a
+    vanilla, without an error. Then the number without controls stands, which has one. Where that error is not known either, none is
+    claimed: the standard error is NaN, and the note says why, with what bounds the number.
+    """
+    with_controls = controlled(moments, row, tuple(range(row + 1, row + 1 + recipe.controls)))
+    certain = recipe.exact_if_constant or contract.sure_payment is not None
+    found = _judged(moments, with_controls, recipe, paths, certain)
+    if not found.note or not recipe.controls:
+        return found if not found.note else _bounded(found, greek, contract, scene, paths)
+    plain = _judged(moments, moments.only(row), recipe, paths, certain)
+    if not plain.note:
+        return plain._replace(note="controls left out: with them no error is known")
+    return _bounded(plain, greek, contract, scene, paths)
+
+
+def spread(moments: Moments, weights: FloatArray) -> float:
+    """Greatest standard error of the weighted rows that an estimate is made of."""
+    rows = np.flatnonzero(weights.any(axis=0))
+    unit = np.eye(weights.shape[1])[rows]
+    return max((moments.stderr(weights * row) for row in unit), default=0.0)
+
+
+def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, certain: bool) -> Resolution:
+    """The weighted number, with a note only where its error is not known."""
+    found = moments.statistics(weights)
+    why = why_unknown(found, spread(moments, weights), paths, heavy=recipe.heavy_tails)
+    constant = found.stderr <= 1e-12 * abs(found.value) or found.stderr == 0.0
+    if not why or (certain and constant):
+        return Resolution(weights, found)
+    return Resolution(weights, found._replace(stderr=math.nan), f"error not known: {why}")
+
+
+def _bounded(found: Resolution, greek: Greek, contract: Contract, scene: Scene, paths: int) -> Resolution:
+    """The same, with what bounds a price."""
+    if greek.parameters:
+        return found
+    discount = math.exp(scene.stretch * float(scene.market.log_discount(contract.times[-1])))
+    room = bound(found.statistics.value, discount * contract.largest_payment, paths)
+    return found._replace(note=f"{found.note}; {room} (95 %)") if room else found

@@ -7,7 +7,7 @@ from pricers.version import __version__
 
 if TYPE_CHECKING:
     from greeks.comparison import crosscheck
-    from greeks.estimators.auto import Auto
+    from greeks.estimators.auto import Auto, Best
     from greeks.estimators.combined import Combined
     from greeks.estimators.conditional import Conditional
     from greeks.estimators.controlled import Controlled
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Auto",
+    "Best",
     "Combined",
     "Conditional",
     "Controlled",
@@ -55,6 +56,7 @@ __getattr__ = lazy(
     __name__,
     {
         "Auto": "greeks.estimators.auto",
+        "Best": "greeks.estimators.auto",
         "Combined": "greeks.estimators.combined",
         "Conditional": "greeks.estimators.conditional",
         "Controlled": "greeks.estimators.controlled",

@@ -8,8 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from greeks.checks import refusal
-from greeks.estimators.auto import Auto, Chosen, Ranked
+from greeks.estimators.auto import Auto, Best, Chosen, Ranked
 from greeks.estimators.estimator import PathEstimator
+from pricers.errors import NotApplicable
+from pricers.estimate import LEAST_EFFECTIVE, Estimate, Statistics
+from pricers.exact import exact_greeks
 from pricers.plan import Plan
 
 if TYPE_CHECKING:
@@ -25,6 +28,12 @@ _FIRST, _SECOND = 0.05, 0.1
 """What a round may cost, as a part of the cheapest run that it may choose: the first, in which all candidates are, and the second, between
 those that may be best."""
 
+_BLIND = 0.25
+"""What further rounds may cost where no candidate's error is known yet."""
+
+_GROWTH = 4
+"""How many times as many paths such a round has."""
+
 _FEWEST = 1024
 """Paths of a first round, whatever it costs: with fewer a variance is not known at all."""
 
@@ -37,44 +46,80 @@ _ROUND = 1.5e6
 _PER_PATH = 15.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
 
+_CARRIED = 60.0
+"""How many paths of the run must carry a number, by what the pilot says, for its error to be known in the end."""
+
 _ROUNDING = 1e-12
 """What of a number is no error but rounding."""
 
 
 def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
-    """The jobs with every `Auto` replaced by what its pilot chose; ``run`` is how pilots are run."""
-    wanting = [(p, auto) for p, job in enumerate(jobs) for auto in job.estimators if isinstance(auto, Auto)]
-    if not wanting:
-        return list(jobs)
-    tried = {p: tuple(c for c in auto.candidates if _answers(c, jobs[p], plan)) for p, auto in wanting}
+    """The jobs with every `Auto` and `Best` replaced by what was chosen for it; ``run`` is how pilots are run."""
+    wanting = [(p, e, _formulas(jobs[p], e)) for p, job in enumerate(jobs) for e in job.estimators if isinstance(e, Auto | Best)]
+    left = {p: tuple(g for g in jobs[p].greeks if g.name not in known) for p, _, known in wanting}
+    asked = [replace(job, greeks=left.get(p, job.greeks)) for p, job in enumerate(jobs)]
+    tried = {p: tuple(c for c in _auto(e).candidates if _answers(c, asked[p], plan)) for p, e, _ in wanting if left[p]}
     rankings: dict[int, Rankings | Exception] = {
-        p: {g.name: tuple(Ranked(c, 0.0) for c in able) for g in jobs[p].greeks} for p, able in tried.items() if len(able) < 2
+        p: {g.name: tuple(Ranked(c, 0.0) for c in able) for g in left[p]} for p, able in tried.items() if len(able) < 2
     }
     tried = {p: able for p, able in tried.items() if p not in rankings}  # elsewhere there is nothing to choose
     if tried:
-        rankings |= _compared(jobs, tried, plan, max(auto.pilot for _, auto in wanting), run)
+        rankings |= _compared(asked, tried, plan, max(_auto(e).pilot for _, e, _ in wanting), run)
     result = list(jobs)
-    for p, auto in wanting:
-        found = rankings[p]
-        choice = Chosen({}, failed=found) if isinstance(found, Exception) else Chosen(found)
-        result[p] = replace(result[p], estimators=tuple(choice if e is auto else e for e in result[p].estimators))
+    for p, estimator, known in wanting:
+        found = rankings.get(p, {})
+        failed = found if isinstance(found, Exception) else None
+        choice = Chosen(estimator.name, {} if isinstance(found, Exception) else found, known, failed)
+        result[p] = replace(result[p], estimators=tuple(choice if e is estimator else e for e in result[p].estimators))
     return result
+
+
+def _auto(estimator: Auto | Best) -> Auto:
+    return estimator.auto if isinstance(estimator, Best) else estimator
+
+
+def _formulas(job: Job, estimator: Auto | Best) -> dict[str, float]:
+    """The Greeks that have a formula, where it may be taken; one that breaks down is none."""
+    if isinstance(estimator, Auto):
+        return {}
+    try:
+        found = exact_greeks(job.contract, job.scene.model, job.scene.market)
+    except (NotApplicable, ArithmeticError, ValueError):
+        return {}
+    return {g.name: found[g.name] for g in job.greeks if math.isfinite(found.get(g.name, math.nan))}
 
 
 def _compared(
     jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: int, run: Run
 ) -> dict[int, Rankings | Exception]:
-    """Rankings after one round of pilots or two, of at most so many paths."""
+    """Rankings after a round of pilots, a second between those near the best, and more where no error is known yet."""
     first = min(max(min(_affordable(jobs[p], candidates, plan) for p, candidates in tried.items()), _FEWEST), most)
-    rankings = _piloted(jobs, tried, replace(plan, paths=_fitting(plan, first), stderr=None), run)
+    rankings = _piloted(jobs, tried, plan, first, run)
     close = {p: _contenders(found, tried[p]) for p, found in rankings.items() if not isinstance(found, Exception)}
     sizes = {p: min(_decisive(jobs[p], near, plan), most) for p, near in close.items() if len(near) > 1}
-    tried = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
-    if tried:
-        second = _fitting(plan, min(sizes[p] for p in tried))
-        for p, found in _piloted(jobs, tried, replace(plan, paths=second, stderr=None), run).items():
-            rankings[p] = found if isinstance(found, Exception) else _behind(found, rankings[p])
+    second = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
+    if second:
+        _update(rankings, _piloted(jobs, second, plan, min(sizes[p] for p in second), run))
+    size = min([first, *(sizes[p] for p in second)]) * _GROWTH
+    while size <= _BLIND * plan.paths and (blind := {p: tried[p] for p, found in rankings.items() if _blind(found)}):
+        _update(rankings, _piloted(jobs, blind, plan, size, run))
+        size *= _GROWTH
     return rankings
+
+
+def _blind(found: Rankings | Exception) -> bool:
+    """Whether of some Greek no candidate's error is known."""
+    return not isinstance(found, Exception) and any(
+        ranking and not any(ranked.known for ranked in ranking) for ranking in found.values()
+    )
+
+
+def _update(rankings: dict[int, Rankings | Exception], found: dict[int, Rankings | Exception]) -> None:
+    """Rankings of a further round take the place of those before; candidates that were not in it any more come behind."""
+    for p, latest in found.items():
+        before = rankings[p]
+        assert not isinstance(before, Exception)
+        rankings[p] = latest if isinstance(latest, Exception) else _behind(latest, before)
 
 
 def _answers(candidate: PathEstimator, job: Job, plan: Plan) -> bool:
@@ -84,9 +129,7 @@ def _answers(candidate: PathEstimator, job: Job, plan: Plan) -> bool:
         return True
 
 
-def _behind(found: Rankings, before: Rankings | Exception) -> Rankings:
-    """A round's rankings, and behind them those that were not in it any more."""
-    assert not isinstance(before, Exception)
+def _behind(found: Rankings, before: Rankings) -> Rankings:
     result = {}
     for greek, ranking in found.items():
         names = {ranked.estimator.name for ranked in ranking}
@@ -94,29 +137,27 @@ def _behind(found: Rankings, before: Rankings | Exception) -> Rankings:
     return result
 
 
-def _fitting(plan: Plan, size: int) -> int:
-    return min(plan.sampling.fitting(size), plan.paths)
-
-
 def _piloted(
-    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, run: Run
+    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, size: int, run: Run
 ) -> dict[int, Rankings | Exception]:
+    """Rankings by pilots of so many paths, for a run of the plan."""
     pilots = [replace(jobs[p], estimators=candidates, stream=f"pilot {jobs[p].stream}") for p, candidates in tried.items()]
+    small = replace(plan, paths=min(plan.sampling.fitting(size), plan.paths), stderr=None)
     return {
         p: found
         if isinstance(found, Exception)
         else {g.name: _ranked(jobs[p], candidates, g.name, found, plan) for g in jobs[p].greeks}
-        for (p, candidates), found in zip(tried.items(), run(pilots, plan), strict=True)
+        for (p, candidates), found in zip(tried.items(), run(pilots, small), strict=True)
     }
 
 
 def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tuple[PathEstimator, ...]:
-    """Those that are near the best for some Greek."""
+    """Those that are near the best for some Greek, or of which nothing is known yet."""
     close = {
         ranked.estimator.name
         for ranking in rankings.values()
         for ranked in ranking
-        if ranked.score <= _CONTENDS * ranking[0].score
+        if not ranked.known or ranked.score <= _CONTENDS * ranking[0].score
     }
     return tuple(candidate for candidate in candidates if candidate.name in close)
 
@@ -141,12 +182,25 @@ def _simulated(job: Job, plan: Plan) -> float:
 
 
 def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan) -> tuple[Ranked, ...]:
-    paths = _simulated(job, plan)
+    """Best first: by variance times cost those whose error the run will know, then the others, structural ones first."""
+    simulated = _simulated(job, plan)
     scored = []
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))
         if estimate is not None:
-            stderr = max(estimate.stderr, _ROUNDING * abs(estimate.value))  # where there is none, what takes least is best
-            score = stderr**2 * estimate.paths * (paths + candidate.work(job.contract))
-            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf))
-    return tuple(sorted(scored, key=lambda ranked: ranked.score))
+            known = estimate.resolved or estimate.effective * plan.paths / estimate.paths >= _CARRIED
+            score = _variance(found.statistics(greek, candidate.name), estimate) * (simulated + candidate.work(job.contract))
+            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known=known))
+    return tuple(sorted(scored, key=_rank))
+
+
+def _variance(found: Statistics, estimate: Estimate) -> float:
+    """Of a path's number; where few paths carry it, it may well be larger than they say."""
+    doubt = 1.0 if estimate.resolved else max(LEAST_EFFECTIVE / found.effective, 1.0)
+    return (
+        max(doubt * found.stderr, _ROUNDING * abs(found.value)) ** 2 * estimate.paths
+    )  # without an error, what takes least is best
+
+
+def _rank(ranked: Ranked) -> tuple[bool, bool, float]:
+    return not ranked.known, not ranked.known and not ranked.estimator.structural, ranked.score

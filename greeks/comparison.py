@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.estimators.exact import Exact
@@ -15,9 +13,11 @@ from greeks.estimators.finite_difference import FiniteDifference
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.pathwise import Pathwise
 from greeks.greek import STANDARD, greek
+from greeks.natural_size import natural_sizes
 from greeks.run import Answer, Job, answer
 from greeks.sensitivity import _names
 from pricers.contracts.contract import Contract
+from pricers.estimate import Estimate, student, symmetric, why_unknown
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
@@ -25,7 +25,7 @@ from pricers.plan import Plan
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Verdict", "crosscheck", "threshold", "verdicts"]
+__all__ = ["Verdict", "crosscheck", "most_certain", "threshold", "verdicts"]
 
 FAMILYWISE = 0.01
 """Chance that a table of right numbers shows any "differ" at all."""
@@ -38,83 +38,106 @@ def threshold(comparisons: int) -> float:
     return float(-ndtri(FAMILYWISE / (2.0 * max(comparisons, 1))))
 
 
+TOLERANCE = 0.1
+"""A comparison is too weak to tell where a difference of this share of the Greek's natural size would not have counted."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What one method's number is worth beside the reference's.
+    """How one method's number compares with the reference's.
 
     Attributes
     ----------
     z : float
-        Distance to the reference in paired standard errors (or in the order of a finite difference's bias, where that is
-        larger); NaN for the reference itself and where nothing can be compared.
+        Distance to the reference in paired standard errors, corrected for skewed samples, beyond what the methods' biases explain;
+        NaN for the reference itself and where nothing can be compared.
     resolves : float
-        The least difference that would have been called one, in the Greek's unit.
+        The least difference that would have counted, in the Greek's unit.
     verdict : str
-        "reference", "agree", "differ" or "not comparable".
+        "reference", "agree", "differ", "too weak to tell" or "not comparable".
     reason : str
-        Why, where not comparable.
+        Why, where it is one of the last two.
     """
 
-    z: float = float("nan")
-    resolves: float = float("nan")
+    z: float = math.nan
+    resolves: float = math.nan
     verdict: str
     reason: str = ""
 
 
 def verdicts(
-    found: Answer, names: Sequence[str], estimators: Sequence[Estimator], limit: float
+    found: Answer, names: Sequence[str], estimators: Sequence[Estimator], limit: float, sizes: Mapping[str, float]
 ) -> dict[tuple[str, str], Verdict]:
-    """Each Greek by each estimator against a reference: the unbiased estimate with the least standard error (an exact one has none)."""
+    """Each Greek by each estimator against a reference: the unbiased estimate with the least standard error (an exact one has none).
+
+    An estimate whose error is not known is no reference, and neither agrees nor differs: it is too weak to tell. So is one that agrees
+    where a difference of a tenth of the Greek's natural size (``sizes``, see `greeks.natural_size`) would not have counted.
+    """
     biased = {e.name: not e.unbiased for e in estimators}
     table = {}
     for name in names:
-        present = [e for e in biased if (name, e) in found.estimates]
-        usable = [e for e in present if math.isfinite(found.estimates[name, e].value + found.estimates[name, e].stderr)]
-        rank = {e: (biased[e], found.estimates[name, e].stderr, found.estimates[name, e].paths) for e in usable}
+        present = {e: found.estimates[name, e] for e in biased if (name, e) in found.estimates}
+        usable = [e for e, estimate in present.items() if math.isfinite(estimate.value) and estimate.resolved]
+        rank = {e: (biased[e], present[e].stderr, present[e].paths) for e in usable}
         reference = min(usable, key=rank.__getitem__, default=None)
         for estimator in biased:
             key = name, estimator
             if estimator not in present:
                 table[key] = Verdict(verdict="not comparable", reason=str(found.refusals[key]))
-            elif estimator not in usable or reference is None:
+            elif not math.isfinite(present[estimator].value):
                 table[key] = Verdict(verdict="not comparable", reason="the estimate is not finite")
+            elif estimator not in usable:
+                table[key] = Verdict(verdict="too weak to tell", reason=_why_unresolved(present[estimator]))
             elif estimator == reference:
                 alone = len(usable) == 1
-                reason = "no second method answers" if alone else ""
+                reason = "no second method answers with an error that is known" if alone else ""
                 table[key] = Verdict(verdict="not comparable" if alone else "reference", reason=reason)
             else:
-                table[key] = _compared(found, name, estimator, reference, limit)
+                assert reference is not None
+                table[key] = _compared(found, name, estimator, reference, limit, sizes.get(name, math.nan))
     return table
 
 
-def _compared(found: Answer, name: str, estimator: str, reference: str, limit: float) -> Verdict:
-    gap, stderr = found.difference(name, estimator, reference)
+def _why_unresolved(estimate: Estimate) -> str:
+    start = estimate.note.find("error not known")
+    return estimate.note[start:] if start >= 0 else "error not known"
+
+
+def _compared(found: Answer, name: str, estimator: str, reference: str, limit: float, size: float) -> Verdict:
+    """A number against the reference, on their common paths.
+
+    Where the paths do not tell the error of the difference, as when both methods pay alike on almost all of them, it is taken to be the sum
+    of both errors, which it never exceeds.
+    """
     one, other = found.estimates[name, estimator], found.estimates[name, reference]
+    gap = found.difference(name, estimator, reference)
+    sampled = math.isfinite(one.effective) or math.isfinite(other.effective)
+    if sampled and why_unknown(gap, max(one.stderr, other.stderr), max(one.paths, other.paths)):
+        gap = gap._replace(stderr=one.stderr + other.stderr, skewness=0.0)
     spreads = found.spread(name, estimator), found.spread(name, reference)
     rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)
-    stderr = max(stderr, rounding, one.bias, other.bias)
-    agree = abs(gap) <= limit * stderr
-    if not agree and any(_rests_on_few(found, name, method) for method in (estimator, reference)):
-        return Verdict(verdict="not comparable", reason="too few paths carry the number for its error to be known")
-    return Verdict(z=gap / stderr, resolves=limit * stderr, verdict="agree" if agree else "differ")
-
-
-def _rests_on_few(found: Answer, name: str, estimator: str) -> bool:
-    """Whether a handful of paths, or none, makes an estimate: then its standard error says nothing, and no difference is shown.
-
-    Seen in the batch means: all alike, or one that has most of their variance or lies beyond 5.5 of their deviations.
-    """
-    means, counts = found.batches(name, estimator)
-    if not len(means):
-        return False
-    squares = counts * (means - np.average(means, weights=counts)) ** 2
-    total, worst = squares.sum(), squares.max()
-    alike = total <= counts.sum() * (1e-12 * np.abs(means).max()) ** 2
-    return bool(alike or worst > min(0.5, 30.0 / len(means)) * total)
+    stderr, bias = max(math.hypot(gap.stderr, one.bias_stderr, other.bias_stderr), rounding), one.bias + other.bias
+    beyond = math.copysign(max(abs(gap.value) - bias, 0.0), gap.value)
+    z, wanted = symmetric(beyond / stderr, gap.skewness), student(limit, gap.degrees)
+    resolves = wanted * stderr + bias
+    if abs(z) > wanted:
+        return Verdict(z=z, resolves=resolves, verdict="differ")
+    if resolves > TOLERANCE * size:
+        return Verdict(z=z, resolves=resolves, verdict="too weak to tell", reason=f"differences below {resolves:.2g} do not show")
+    return Verdict(z=z, resolves=resolves, verdict="agree")
 
 
 _ROUNDING = 1e-9
 """Difference that two methods may have by rounding or quadrature alone, relative to their values or to what cancels in them."""
+
+
+def most_certain(found: Answer) -> dict[str, float]:
+    """For each Greek the estimate of least known error."""
+    best: dict[str, Estimate] = {}
+    for (name, _), estimate in found.estimates.items():
+        if estimate.resolved and (name not in best or estimate.stderr + estimate.bias < best[name].stderr + best[name].bias):
+            best[name] = estimate
+    return {name: estimate.value for name, estimate in best.items()}
 
 
 def crosscheck(
@@ -132,7 +155,9 @@ def crosscheck(
     Differences are measured in units of their *paired* standard error (the methods share paths, so their errors are correlated)
     against a reference: the exact value where there is one, or else the unbiased estimate with the least standard error. A
     "differ" needs more standard errors the more comparisons the table makes, so that a table of right numbers shows one in a
-    hundred times at most.
+    hundred times at most. "Too weak to tell" is an agreement that a difference of a tenth of the Greek's natural size (what it would take
+    to move the value as much as the largest Greek of the table does, for usual changes of the parameters) would not have broken, and
+    whatever has an error that is not known.
 
     Parameters
     ----------
@@ -144,8 +169,8 @@ def crosscheck(
     Returns
     -------
     DataFrame
-        greek, estimator, value, stderr, z, verdict ("reference", "agree", "differ", "not comparable"), resolves (the least
-        difference that would have been called one), unit, note (bump of a finite difference; why not comparable).
+        greek, estimator, value, stderr, z, verdict ("reference", "agree", "differ", "too weak to tell", "not comparable"), resolves (the
+        least difference that would have counted), unit, note (bump of a finite difference; why not comparable).
     """
     import pandas as pd
 
@@ -158,7 +183,8 @@ def crosscheck(
         raise found
     names = [g.name for g in wanted]
     comparisons = sum(max(sum((n, m.name) in found.estimates for m in methods) - 1, 0) for n in names)
-    judged = verdicts(found, names, methods, threshold(comparisons))
+    sizes = natural_sizes(most_certain(found), wanted, contract, job.scene)
+    judged = verdicts(found, names, methods, threshold(comparisons), sizes)
     rows = []
     for g in wanted:
         for method in methods:
@@ -166,8 +192,8 @@ def crosscheck(
             value, stderr, note = (
                 (estimate.value, estimate.stderr, estimate.note) if estimate else (float("nan"), float("nan"), "")
             )
-            rows.append(
-                (g.name, method.name, value, stderr, verdict.z, verdict.verdict, verdict.resolves, g.unit, note or verdict.reason)
-            )
+            if verdict.reason and verdict.reason not in note:
+                note = f"{note}; {verdict.reason}" if note else verdict.reason
+            rows.append((g.name, method.name, value, stderr, verdict.z, verdict.verdict, verdict.resolves, g.unit, note))
     columns = ["greek", "estimator", "value", "stderr", "z", "verdict", "resolves", "unit", "note"]
     return pd.DataFrame(rows, columns=columns)

@@ -29,13 +29,14 @@ from greeks.book_run import (
     threads_used,
 )
 from greeks.checks import refusal
-from greeks.comparison import threshold, verdicts
+from greeks.comparison import most_certain, threshold, verdicts
 from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import greek
 from greeks.markets import MarketData, Underlying
 from greeks.methods import estimators
+from greeks.natural_size import natural_sizes
 from greeks.portfolio import Position, Reject, read_portfolio
 from greeks.run import Answer
 from greeks.totals import totals
@@ -133,14 +134,17 @@ class _Case:
     def lines(self, reply: Answer, limit: float) -> Iterable[dict[str, Any]]:
         """The table's rows."""
         methods = self.question.estimators
-        judged = verdicts(reply, [g.name for g in self.question.greeks], methods, limit)
+        position, greeks = self.question.position, self.question.greeks
+        sizes = natural_sizes(most_certain(reply), greeks, position.contract, scene_of(position))
+        judged = verdicts(reply, [g.name for g in greeks], methods, limit, sizes)
         for known in self.question.greeks:
             for method in methods:
                 cells = _cells(self.question.position, greek=known.name, unit=known.unit, estimator=method.name, status=OK)
                 estimate, verdict = reply.estimates.get((known.name, method.name)), judged[known.name, method.name]
                 cells |= {"z": verdict.z, "verdict": verdict.verdict, "resolves": verdict.resolves, "note": verdict.reason}
                 if estimate is not None:
-                    cells |= {"value": estimate.value, "stderr": estimate.stderr, "note": estimate.note or verdict.reason}
+                    told = dict.fromkeys(note for note in (estimate.note, verdict.reason) if note)
+                    cells |= {"value": estimate.value, "stderr": estimate.stderr, "note": "; ".join(told)}
                 yield cells
             for name, reason in self.broken.items():
                 cells = {"greek": known.name, "unit": known.unit, "estimator": name, "verdict": "not comparable"}

@@ -33,12 +33,13 @@ from greeks.book_run import (
     threads_used,
 )
 from greeks.checks import check_of, refusal
-from greeks.comparison import threshold, verdicts
+from greeks.comparison import most_certain, threshold, verdicts
 from greeks.desk import desk
 from greeks.estimators.estimator import Estimator
 from greeks.greek import Greek, greek
 from greeks.markets import MarketData, Underlying
 from greeks.methods import method
+from greeks.natural_size import natural_sizes
 from greeks.portfolio import Position, Reject, read_portfolio
 from greeks.run import Answer
 from greeks.totals import Term, totals
@@ -294,7 +295,7 @@ class _Case:
             reason = "every path estimator averages the same payoffs" if path_price else "no second method answers"
             return {"verdict": "not comparable" if self.checked else "not checked", "note": reason if self.checked else ""}
         answer, own = self.found[name], self.position.estimator
-        judged = verdicts(answer, [name], (own, check), limit)
+        judged = verdicts(answer, [name], (own, check), limit, self._sizes())
         mine, its = judged[name, own.name], judged[name, check.name]
         sign, told = (1.0, mine) if mine.verdict != "reference" else (-1.0, its)
         other = answer.estimates.get((name, check.name))
@@ -306,6 +307,10 @@ class _Case:
             "verdict": told.verdict,
             "note": told.reason,
         }
+
+    def _sizes(self) -> dict[str, float]:
+        values = {name: value for answer in self.found.values() for name, value in most_certain(answer).items()}
+        return natural_sizes(values, self.greeks.values(), self.position.contract, scene_of(self.position))
 
     def errors(self) -> list[Reject]:
         """One for each reason why Greeks are lacking."""

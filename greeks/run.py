@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.choice import chosen
+from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
@@ -17,7 +18,7 @@ from greeks.resolution import resolve, spread
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
-from pricers.estimate import Estimate, Moments
+from pricers.estimate import Estimate, Moments, Statistics
 from pricers.foreseen import Look
 from pricers.plan import Plan
 from pricers.simulation import Sampler, simulate
@@ -68,20 +69,22 @@ class Answer:
     _weights: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _moments: dict[str, Moments] = field(default_factory=dict)
 
-    def difference(self, greek: str, one: str, other: str) -> tuple[float, float]:
-        """Estimate ``one`` less estimate ``other``, and the standard error of that difference on their common paths."""
+    def statistics(self, greek: str, estimator: str) -> Statistics:
+        """What the paths say of an estimate, whether that tells its error or not."""
+        return self._moments[greek].statistics(self._weights[greek, estimator])
+
+    def difference(self, greek: str, one: str, other: str) -> Statistics:
+        """Estimate ``one`` less estimate ``other`` on their common paths."""
         gap = self.estimates[greek, one].value - self.estimates[greek, other].value
         sampled = [sign * self._weights[greek, name] for sign, name in ((1, one), (-1, other)) if (greek, name) in self._weights]
         if not sampled:
-            return gap, 0.0
-        return gap, self._moments[greek].stderr(np.sum(sampled, axis=0))
+            return Statistics(gap, 0.0, 0.0, math.inf, math.inf)
+        return self._moments[greek].statistics(np.sum(sampled, axis=0))._replace(value=gap)
 
     def spread(self, greek: str, estimator: str) -> float:
         """Greatest standard error of a row that the estimate is made of: what rounding is small beside, where rows cancel."""
         weights = self._weights.get((greek, estimator))
-        if weights is None:
-            return 0.0
-        return spread(self._moments[greek], weights)
+        return 0.0 if weights is None else spread(self._moments[greek], weights)
 
     def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
         """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""
@@ -143,6 +146,8 @@ class _GreekSampler(Sampler):
         )
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:
+        if isinstance(estimator, Chosen) and greek.name in estimator.formulas:
+            return
         try:
             recipe = estimator.recipe(greek, job.contract, job.scene, plan)
         except NotApplicable as refusal:
@@ -227,7 +232,9 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
                 except NotApplicable as refusal:
                     result.refusals[key] = refusal
                 else:
-                    result.estimates[key] = exact(greek, value)
+                    result.estimates[key] = by_formula(greek, value)
+            elif isinstance(estimator, Chosen) and greek.name in estimator.formulas:
+                result.estimates[key] = by_formula(greek, estimator.formulas[greek.name])
             elif key in sampler.recipes:
                 result._weights[key], result.estimates[key] = _sampled(job, greek, estimator, sampler, by_name[greek.name], plan)
     return result
@@ -238,6 +245,7 @@ def _sampled(
 ) -> tuple[FloatArray, Estimate]:
     """What the rows of an estimator say, and how they are weighted."""
     recipe, row = sampler.recipes[greek.name, estimator.name], sampler.rows[estimator.name]
+    method = estimator.method(greek.name) if isinstance(estimator, Chosen) else estimator
     found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths)
     bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, found.statistics.value)
     return found.weights, Estimate(
@@ -246,12 +254,13 @@ def _sampled(
         stderr=found.statistics.stderr,
         paths=plan.paths,
         unit=greek.unit,
-        estimator=estimator.name,
+        estimator=(method or estimator).name,
         note="; ".join(note for note in (recipe.note, found.note) if note),
         bias=bias,
         bias_stderr=bias_stderr,
         skewness=found.statistics.skewness,
         degrees=found.statistics.degrees,
+        effective=found.statistics.effective,
     )
 
 
@@ -266,6 +275,6 @@ def _bias(group: Moments, row: int, recipe: Recipe, value: float) -> tuple[float
     return size, math.sqrt(variance)
 
 
-def exact(greek: Greek, value: float) -> Estimate:
+def by_formula(greek: Greek, value: float) -> Estimate:
     """A formula's number as an estimate."""
     return Estimate(greek=greek.name, value=value, stderr=0.0, paths=0, unit=greek.unit, estimator=Exact.name)

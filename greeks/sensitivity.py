@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from greeks.choice import chosen as settled
+from greeks.choice import chosen as choose
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
@@ -80,8 +80,8 @@ def sensitivities(
     greeks : sequence of str
         Among price, delta, gamma, vega, rho, theta, dividend_rho, vanna, volga, and ``d_`` + a parameter of the model.
     estimator : Estimator or str, optional
-        One, or the name of one, such as "likelihood_ratio". By default "auto": a pilot run finds out which unbiased estimator has the
-        least variance times cost for each Greek (`Auto`), and the estimate's note says which.
+        One, or the name of one, such as "likelihood_ratio". By default "best": the formula where there is one, else a pilot run finds
+        out which unbiased estimator has the least variance times cost for each Greek (`Auto`). The estimate says which it is.
     plan : Plan, optional
         Paths and seed.
     threads : int, optional
@@ -99,7 +99,7 @@ def sensitivities(
     InvalidInput
         Where a Greek is not known.
     """
-    chosen = method(estimator, default="auto")
+    chosen = method(estimator, default="best")
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
     job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(chosen,))
@@ -125,14 +125,19 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
-    (job,) = settled([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    (job,) = choose([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
     while True:
         found = _estimates(job, plan, threads)
-        share = max((e.stderr / targets[e.greek]) ** 2 for e in found if e.greek in targets)
-        wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05))) if math.isfinite(share) else plan.paths
+        share = max(_share(e, targets[e.greek]) for e in found if e.greek in targets)
+        wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05)))
         if share <= 1.0 or (wanted > plan.max_paths and plan.paths >= _largest(plan)) or wanted <= plan.paths:
             return [_said(e, targets) for e in found]
         plan = replace(plan, paths=min(wanted, _largest(plan)))
+
+
+def _share(estimate: Estimate, target: float) -> float:
+    """How many times as many paths the target takes; four times where the error is not known yet."""
+    return (estimate.stderr / target) ** 2 if estimate.resolved else 4.0
 
 
 def _largest(plan: Plan) -> int:

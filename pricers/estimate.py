@@ -12,7 +12,20 @@ import numpy.typing as npt
 
 from pricers.errors import InvalidInput
 
-__all__ = ["FOLDS", "Estimate", "Moments", "Statistics", "controlled", "quantile"]
+__all__ = [
+    "FOLDS",
+    "LEAST_EFFECTIVE",
+    "LEAST_HEAVY",
+    "Estimate",
+    "Moments",
+    "Statistics",
+    "bound",
+    "controlled",
+    "quantile",
+    "student",
+    "symmetric",
+    "why_unknown",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,6 +59,8 @@ class Estimate:
         Third standardised moment of ``value`` as an average over the paths, which moves the interval's centre.
     degrees : float
         Degrees of freedom of ``stderr``; infinite where every path counts for itself.
+    effective : float
+        How many paths, about, carry the number (see `Statistics`); infinite for a closed form, NaN where paths do not differ.
     """
 
     greek: str
@@ -59,6 +74,7 @@ class Estimate:
     bias_stderr: float = 0.0
     skewness: float = 0.0
     degrees: float = math.inf
+    effective: float = math.inf
 
     @property
     def resolved(self) -> bool:
@@ -92,10 +108,25 @@ class Estimate:
 
 def quantile(level: float, degrees: float = math.inf) -> float:
     """Half the width of a two-sided interval of probability ``level``, in standard errors of so many degrees of freedom."""
-    from scipy.special import ndtri, stdtrit
+    from scipy.special import ndtri
 
-    upper = 0.5 + 0.5 * level
-    return float(ndtri(upper) if math.isinf(degrees) else stdtrit(degrees, upper))
+    return student(float(ndtri(0.5 + 0.5 * level)), degrees)
+
+
+def student(z: float, degrees: float) -> float:
+    """The quantile of Student's distribution that is as likely to be passed as the normal one ``z``."""
+    from scipy.special import ndtr, stdtrit
+
+    return z if math.isinf(degrees) else -float(stdtrit(degrees, float(ndtr(-z))))
+
+
+def symmetric(t: float, skewness: float) -> float:
+    r"""A distance in standard errors, corrected for the skewness of the sample that both mean and error come from.
+
+    :math:`t + \gamma (2t^2 + 1)/6 + \gamma^2 t^3/27`, monotone in t. Source: Hall (1992), "On the removal of skewness by transformation",
+    Journal of the Royal Statistical Society B 54, equation 2.3.
+    """
+    return t + skewness * (2.0 * t * t + 1.0) / 6.0 + skewness**2 * t**3 / 27.0
 
 
 class Statistics(NamedTuple):

@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
-from pricers.estimate import Estimate
+from pricers.errors import NotApplicable, one_of
+from pricers.estimate import Estimate, bound, why_unknown
+from pricers.exact import exact_greeks
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
@@ -34,34 +36,78 @@ class _PresentValue(Sampler):
         out[0, 0] = math.exp(paths.log_discount) * self.contract.payoff(paths)
 
 
-def price(contract: Contract, model: Model, market: Market, *, plan: Plan | None = None, threads: int | None = None) -> Estimate:
-    r"""Present value of ``contract`` by simulation: :math:`E[D(T)\,f]`, with its standard error.
+METHODS = ("best", "exact", "simulation")
+
+
+def price(
+    contract: Contract,
+    model: Model,
+    market: Market,
+    *,
+    method: str = "best",
+    plan: Plan | None = None,
+    threads: int | None = None,
+) -> Estimate:
+    r"""Present value of ``contract``: by formula, or :math:`E[D(T)\,f]` by simulation with its standard error.
 
     Parameters
     ----------
     contract, model, market
         What is priced, under which dynamics, in which market.
+    method : {"best", "exact", "simulation"}
+        "best" takes the formula where there is one, else simulates; the others force one of the two.
     plan : Plan, optional
-        Paths and seed.
+        Paths and seed of a simulation.
     threads : int, optional
         Does not change the number; all processors by default.
 
+    Raises
+    ------
+    NotApplicable
+        Where "exact" is asked for and no formula is known.
+
     Examples
     --------
-    >>> from pricers import GBM, European, Market, Plan, price
-    >>> round(price(European(option="call", strike=100.0, expiry=1.0), GBM(vol=0.2), Market(spot=100.0), plan=Plan(seed=1)).value)
-    8
+    >>> from pricers import GBM, Asian, European, Market, Plan, price, schedule
+    >>> market = Market(spot=100.0)
+    >>> print(price(European(option="call", strike=100.0, expiry=1.0), GBM(vol=0.2), market))
+    price = 7.96557 +- 0 (exact, currency)
+    >>> asian = price(Asian(option="call", strike=100.0, fixings=schedule(12, 1.0)), GBM(vol=0.2), market, plan=Plan(seed=1))
+    >>> asian.estimator, round(asian.value, 1)
+    ('simulation', 4.8)
     """
+    one_of("method", method, METHODS)
+    if method != "simulation" and (found := _formula(contract, model, market, must=method == "exact")) is not None:
+        return found
     plan = plan if plan is not None else Plan()
     (result,) = simulate([_PresentValue(contract, model, market, plan)], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
-    weights = np.ones_like(result[0].mean)
+    paid = result[0].statistics(result[0].only(0))
+    why = "" if contract.sure_payment is not None else why_unknown(paid, paid.stderr, plan.paths)
+    room = bound(paid.value, math.exp(float(market.log_discount(contract.times[-1]))) * contract.largest_payment, plan.paths)
     return Estimate(
         greek="price",
-        value=result[0].value(weights),
-        stderr=result[0].stderr(weights),
+        value=paid.value,
+        stderr=math.nan if why else paid.stderr,
         paths=plan.paths,
         unit="currency",
         estimator="simulation",
+        note=f"error not known: {why}" + (f"; {room} (95 %)" if room else "") if why else "",
+        skewness=paid.skewness,
+        degrees=paid.degrees,
+        effective=paid.effective,
     )
+
+
+def _formula(contract: Contract, model: Model, market: Market, *, must: bool) -> Estimate | None:
+    """The exact price, or None where none is known and none is asked for."""
+    try:
+        value = exact_greeks(contract, model, market)["price"]
+    except (NotApplicable, ArithmeticError, ValueError):
+        if must:
+            raise
+        return None
+    if not math.isfinite(value) and not must:
+        return None
+    return Estimate(greek="price", value=value, stderr=0.0, paths=0, unit="currency", estimator="exact")

@@ -9,6 +9,7 @@ from typing import ClassVar
 from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
+from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.pathwise import Pathwise
 from greeks.estimators.preintegrated import Preintegrated
@@ -18,7 +19,7 @@ from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, NotApplicable
 from pricers.plan import Plan
 
-__all__ = ["Auto", "Chosen", "Ranked"]
+__all__ = ["Auto", "Best", "Chosen", "Ranked"]
 
 
 def _candidates() -> tuple[PathEstimator, ...]:
@@ -42,8 +43,10 @@ class Auto(Estimator):
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
     candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
     same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the cheapest run (1,024 at
-    least), those within four times the best again on so many that it takes a tenth of the cheapest of theirs, where that tells more. The
-    choice and what was behind it are in the estimate's note. What has a formula is not asked: see `Exact`.
+    least), those within four times the best again on so many that it takes a tenth of the cheapest of theirs, where that tells more.
+    A candidate whose error the pilot cannot tell comes behind all whose error it can; where it can tell none, the pilot grows, to a
+    quarter of the paths at most, and in the end those that integrate part of the path in closed form come first. The choice and what
+    was behind it are in the estimate's note. What has a formula is not asked: see `Best`.
 
     Attributes
     ----------
@@ -63,29 +66,64 @@ class Auto(Estimator):
 
 
 @dataclass(frozen=True, slots=True)
+class Best(Estimator):
+    """The formula where there is one, else what the pilot of `Auto` chooses.
+
+    Attributes
+    ----------
+    auto : Auto
+    """
+
+    name: ClassVar[str] = "best"
+    auto: Auto = field(default_factory=Auto)
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
-    """What a pilot says of one candidate for one Greek: variance of a path's number times cost."""
+    """What a pilot says of one candidate for one Greek: variance of a path's number times cost, and whether that is known."""
 
     estimator: PathEstimator
     score: float
+    known: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen(PathEstimator):
-    """What `Auto` became after its pilot: for each Greek its candidates, best first, or what stopped the pilot."""
+    """What `Auto` or `Best` became: for each Greek the formula's number, or the candidates, best first, or what stopped the pilot.
 
-    name: ClassVar[str] = "auto"
+    Attributes
+    ----------
+    name : str
+        Of what was asked for.
+    ranking : mapping of str to tuple of Ranked
+    formulas : mapping of str to float
+    failed : Exception, optional
+    """
+
+    name: str  # type: ignore[misc]
     ranking: Mapping[str, tuple[Ranked, ...]]
+    formulas: Mapping[str, float] = field(default_factory=dict)
     failed: Exception | None = None
+
+    def method(self, greek: str) -> Estimator | None:
+        """The estimator of a Greek, or None where none answers."""
+        if greek in self.formulas:
+            return Exact()
+        ranking = self.ranking.get(greek)
+        return ranking[0].estimator if ranking else None
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """The best candidate's; what stopped the pilot stops this too."""
         if self.failed is not None:
             raise self.failed
-        if not self.ranking[greek.name]:
+        if not self.ranking.get(greek.name):
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]
         recipe = best.estimator.recipe(greek, contract, scene, plan)
-        behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in others if best.score > 0.0)
-        note = f"chose {best.estimator.name}" + (f" over {behind} in variance times cost" if behind else "")
+        compared = [other for other in others if other.known and best.known and best.score > 0.0]
+        behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in compared)
+        note = f"chosen over {behind} in variance times cost" if behind else "chosen"
+        unknown = ", ".join(other.estimator.name for other in others if not other.known)
+        if unknown:
+            note += f"; the pilot could not tell the error of {unknown}"
         return replace(recipe, note=f"{note}; {recipe.note}" if recipe.note else note)

@@ -130,6 +130,7 @@ class Conditional(PathEstimator):
     """
 
     name: ClassVar[str] = "conditional"
+    structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""

@@ -68,6 +68,11 @@ class Controlled(PathEstimator):
         """The inner estimator's, with what is added to it."""
         return f"{self.estimator.name} with controls" + (f" by {self.by.name}" if self.by is not None else "")
 
+    @property
+    def structural(self) -> bool:  # type: ignore[override]
+        """Whether the inner estimator is."""
+        return self.estimator.structural
+
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: that of the contract and of its claims."""
         by = self.by if self.by is not None else self.estimator

@@ -116,6 +116,9 @@ class PathEstimator(Estimator):
     It never averages: standard errors, controls and paired comparisons are made once, for all of them.
     """
 
+    structural: ClassVar[bool] = False
+    """Whether it integrates part of the path in closed form, so that its number needs no rare path."""
+
     def work(self, contract: Contract) -> float:
         """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
         return 0.0

@@ -402,6 +402,7 @@ class Preintegrated(PathEstimator):
     """
 
     name: ClassVar[str] = "preintegrated"
+    structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date."""

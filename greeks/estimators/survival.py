@@ -72,6 +72,7 @@ class OneStepSurvival(PathEstimator):
     """
 
     name: ClassVar[str] = "one_step_survival"
+    structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: normal distribution functions and their inverse on each date near the barrier."""

@@ -26,17 +26,21 @@ class Resolution(NamedTuple):
     note: str = ""
 
 
-def resolve(moments: Moments, row: int, recipe: Recipe, greek: Greek, contract: Contract, scene: Scene, paths: int) -> Resolution:
+def resolve(
+    moments: Moments, row: int, recipe: Recipe, greek: Greek, contract: Contract, scene: Scene, paths: int, *, pilot: bool = False
+) -> Resolution:
     """The estimate whose target is ``row``, with its controls where they leave an error that is known.
 
     Controls can explain all that was seen and nothing of what was not: of a barrier that no path touched they leave the formula of a
     vanilla, without an error. Then the number without controls stands, which has one. Where that error is not known either, none is
     claimed: the standard error is NaN, and the note says why, with what bounds the number.
+
+    A pilot keeps the controls: more paths may well tell their error.
     """
     with_controls = controlled(moments, row, tuple(range(row + 1, row + 1 + recipe.controls)))
     certain = recipe.exact_if_constant or contract.sure_payment is not None
     found = _judged(moments, with_controls, recipe, paths, certain)
-    if not found.note or not recipe.controls:
+    if not found.note or not recipe.controls or pilot:
         return found if not found.note else _bounded(found, greek, contract, scene, paths)
     plain = _judged(moments, moments.only(row), recipe, paths, certain)
     if not plain.note:

@@ -171,6 +171,7 @@ def answer(
     threads: int | None = None,
     keep_going: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    pilot: bool = False,
 ) -> list[Answer | Exception]:
     """Every Greek of every job by each of its estimators, on shared paths.
 
@@ -180,13 +181,15 @@ def answer(
     plan : Plan
     threads, keep_going, progress
         See `pricers.simulation.simulate`.
+    pilot : bool
+        Whether the run is there to choose estimators; see `greeks.resolution.resolve`.
 
     Returns
     -------
     list
         An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
     """
-    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, pilot=True))
     shared = _Shared()
     samplers = [_sampler(job, plan, shared, keep_going) for job in jobs]
     sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, _GreekSampler) and sampler.recipes}
@@ -202,7 +205,7 @@ def answer(
             answers.append(found)
             continue
         try:
-            answers.append(_answer(job, sampler, found, plan))
+            answers.append(_answer(job, sampler, found, plan, pilot))
         except Exception as error:
             if not keep_going:
                 raise
@@ -219,7 +222,7 @@ def _sampler(job: Job, plan: Plan, shared: _Shared, keep_going: bool) -> _GreekS
         return error
 
 
-def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan) -> Answer:
+def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan, pilot: bool) -> Answer:
     result = Answer(refusals=dict(sampler.refusals))
     by_name = dict(zip(sampler.greeks, moments, strict=False))
     result._moments.update(by_name)
@@ -236,17 +239,19 @@ def _answer(job: Job, sampler: _GreekSampler, moments: list[Moments], plan: Plan
             elif isinstance(estimator, Chosen) and greek.name in estimator.formulas:
                 result.estimates[key] = by_formula(greek, estimator.formulas[greek.name])
             elif key in sampler.recipes:
-                result._weights[key], result.estimates[key] = _sampled(job, greek, estimator, sampler, by_name[greek.name], plan)
+                result._weights[key], result.estimates[key] = _sampled(
+                    job, greek, estimator, sampler, by_name[greek.name], plan, pilot
+                )
     return result
 
 
 def _sampled(
-    job: Job, greek: Greek, estimator: Estimator, sampler: _GreekSampler, moments: Moments, plan: Plan
+    job: Job, greek: Greek, estimator: Estimator, sampler: _GreekSampler, moments: Moments, plan: Plan, pilot: bool
 ) -> tuple[FloatArray, Estimate]:
     """What the rows of an estimator say, and how they are weighted."""
     recipe, row = sampler.recipes[greek.name, estimator.name], sampler.rows[estimator.name]
     method = estimator.method(greek.name) if isinstance(estimator, Chosen) else estimator
-    found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths)
+    found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths, pilot=pilot)
     bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, found.statistics.value)
     return found.weights, Estimate(
         greek=greek.name,

@@ -14,11 +14,13 @@ from pricers.errors import NotApplicable
 from pricers.estimate import LEAST_EFFECTIVE, Estimate, Statistics
 from pricers.exact import exact_greeks
 from pricers.plan import Plan
+from pricers.sampling.pseudo_random import Automatic, PseudoRandom
+from pricers.sampling.sobol import Sobol
 
 if TYPE_CHECKING:
     from greeks.run import Answer, Job
 
-__all__ = ["chosen"]
+__all__ = ["chosen", "sampling"]
 
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Rankings = dict[str, tuple[Ranked, ...]]
@@ -33,6 +35,9 @@ _BLIND = 0.25
 
 _GROWTH = 4
 """How many times as many paths such a round has."""
+
+_SAMPLING, _MOST_SAMPLING = 1 / 16, 2**14
+"""Paths of the pilot that compares samplings: a part of the run's, and at most."""
 
 _FEWEST = 1024
 """Paths of a first round, whatever it costs: with fewer a variance is not known at all."""
@@ -72,6 +77,37 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
         choice = Chosen(estimator.name, {} if isinstance(found, Exception) else found, known, failed)
         result[p] = replace(result[p], estimators=tuple(choice if e is estimator else e for e in result[p].estimators))
     return result
+
+
+def sampling(job: Job, plan: Plan, run: Run) -> Plan:
+    """The plan with scrambled Sobol points, where it leaves the sampling open and a pilot finds that they are worth it.
+
+    For every Greek that the job's `Chosen` estimator samples, the pilot runs the chosen method on as many paths of either kind. Sobol
+    points are taken where the variance is less than 0.6 times on (geometric) average and nowhere much larger, with an error that is known.
+    """
+    (chosen,), rivals = job.estimators, Sobol()
+    if not (isinstance(plan.sampling, Automatic) and isinstance(chosen, Chosen)):
+        return plan
+    greeks = tuple(g for g in job.greeks if chosen.ranking.get(g.name))
+    size = rivals.fitting(min(max(round(_SAMPLING * plan.paths), 1), _MOST_SAMPLING))
+    if not greeks or size > plan.paths / 8 or rivals.fitting(plan.paths) != plan.paths:
+        return plan
+    pilot = [replace(job, greeks=greeks, stream=f"pilot {job.stream}")]
+    found = [run(pilot, replace(plan, paths=size, stderr=None, sampling=way))[0] for way in (PseudoRandom(), rivals)]
+    ratios = [_gain(g.name, chosen.name, *found) for g in greeks]
+    gained = math.exp(sum(map(math.log, ratios)) / len(ratios)) if min(ratios) > 0.0 else 0.0
+    return replace(plan, sampling=rivals) if gained < 0.6 and max(ratios) < 1.5 else plan
+
+
+def _gain(greek: str, estimator: str, independent: Answer | Exception, even: Answer | Exception) -> float:
+    """Variance under evenly spread points over that under independent ones; infinite where either is not known."""
+    if isinstance(independent, Exception) or isinstance(even, Exception):
+        return math.inf
+    one, other = independent.estimates.get((greek, estimator)), even.estimates.get((greek, estimator))
+    if one is None or other is None or not (one.resolved and other.resolved):
+        return math.inf
+    rounding = _ROUNDING * max(abs(one.value), abs(other.value))
+    return (max(other.stderr, rounding) / max(one.stderr, rounding, 1e-300)) ** 2
 
 
 def _auto(estimator: Auto | Best) -> Auto:

@@ -8,10 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from greeks.choice import chosen as choose
+from greeks.choice import sampling
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
-from greeks.run import Job, answer
+from greeks.run import Answer, Job, answer
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput
 from pricers.estimate import Estimate
@@ -103,6 +104,12 @@ def sensitivities(
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
     job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(chosen,))
+
+    def pilot(jobs: Sequence[Job], small: Plan) -> list[Answer | Exception]:
+        return answer(jobs, small, threads=threads, keep_going=True, pilot=True)
+
+    (job,) = choose([job], plan, pilot)
+    plan = sampling(job, plan, pilot)
     return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
 
 
@@ -125,7 +132,6 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
-    (job,) = choose([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, pilot=True))
     while True:
         found = _estimates(job, plan, threads)
         share = max(_share(e, targets[e.greek]) for e in found if e.greek in targets)

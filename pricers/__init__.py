@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pricers.models.heston_qe import QE
     from pricers.plan import Plan
     from pricers.pricing import price
-    from pricers.sampling.pseudo_random import Antithetic, PseudoRandom
+    from pricers.sampling.pseudo_random import Antithetic, Automatic, PseudoRandom
     from pricers.sampling.sobol import Sobol
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Antithetic",
     "Asian",
     "AsianDigital",
+    "Automatic",
     "Barrier",
     "Digital",
     "Estimate",
@@ -60,6 +61,7 @@ __getattr__ = lazy(
     __name__,
     {
         "Antithetic": "pricers.sampling.pseudo_random",
+        "Automatic": "pricers.sampling.pseudo_random",
         "Asian": "pricers.contracts.asian",
         "AsianDigital": "pricers.contracts.asian_digital",
         "Barrier": "pricers.contracts.barrier",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pricers.errors import InvalidInput, positive
-from pricers.sampling.pseudo_random import PseudoRandom
+from pricers.sampling.pseudo_random import Automatic
 from pricers.sampling.sampling import ATOM, Sampling
 
 __all__ = ["ATOM", "Plan"]
@@ -40,7 +40,7 @@ class Plan:
         Least number of time steps in a year for a model that needs steps between the contract's dates (Heston).
         GBM needs none.
     sampling : Sampling
-        `PseudoRandom` (default), `Antithetic` or `Sobol`.
+        `PseudoRandom`, `Antithetic` or `Sobol`; by default `Automatic`: independent paths, or what a pilot chooses.
     stderr : mapping from str to float, optional
         Target precision: for each Greek named, the standard error wanted. Paths are added until each is met or ``max_paths`` reached.
     max_paths : int
@@ -50,7 +50,7 @@ class Plan:
     paths: int = 2**16
     seed: int = 0
     steps_per_year: int = 64
-    sampling: Sampling = PseudoRandom()  # noqa: RUF009
+    sampling: Sampling = Automatic()  # noqa: RUF009
     stderr: Mapping[str, float] | None = field(default=None, hash=False)
     max_paths: int = 2**24
 

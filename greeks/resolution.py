@@ -29,23 +29,25 @@ class Resolution(NamedTuple):
 def resolve(
     moments: Moments, row: int, recipe: Recipe, greek: Greek, contract: Contract, scene: Scene, paths: int, *, pilot: bool = False
 ) -> Resolution:
-    """The estimate whose target is ``row``, with its controls where they leave an error that is known.
+    """The estimate whose target is ``row``, with as many of its controls as leave an error that is known.
 
     Controls can explain all that was seen and nothing of what was not: of a barrier that no path touched they leave the formula of a
-    vanilla, without an error. Then the number without controls stands, which has one. Where that error is not known either, none is
-    claimed: the standard error is NaN, and the note says why, with what bounds the number.
+    vanilla, without an error. Or they leave what a few paths carry. Then the last ones are left out, until the error is known. Where it
+    is not known without any, none is claimed: the standard error is NaN, and the note says why, with what bounds the number.
 
     A pilot keeps the controls: more paths may well tell their error.
     """
-    with_controls = controlled(moments, row, tuple(range(row + 1, row + 1 + recipe.controls)))
     certain = recipe.exact_if_constant or contract.sure_payment is not None
-    found = _judged(moments, with_controls, recipe, paths, certain)
-    if not found.note or not recipe.controls or pilot:
-        return found if not found.note else _bounded(found, greek, contract, scene, paths)
-    plain = _judged(moments, moments.only(row), recipe, paths, certain)
-    if not plain.note:
-        return plain._replace(note="controls left out: with them no error is known")
-    return _bounded(plain, greek, contract, scene, paths)
+    for left in range(recipe.controls, -1, -1):
+        weights = controlled(moments, row, tuple(range(row + 1, row + 1 + left)))
+        found = _judged(moments, weights, recipe, paths, certain)
+        if not found.note:
+            out = recipe.controls - left
+            note = f"{out} of {recipe.controls} controls left out: with them the error is not known" if out else ""
+            return found._replace(note=note)
+        if pilot:
+            return found
+    return _bounded(found, greek, contract, scene, paths)
 
 
 def spread(moments: Moments, weights: FloatArray) -> float:
@@ -57,9 +59,9 @@ def spread(moments: Moments, weights: FloatArray) -> float:
 
 def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, certain: bool) -> Resolution:
     """The weighted number, with a note only where its error is not known."""
-    found = moments.statistics(weights)
-    why = why_unknown(found, spread(moments, weights), paths, heavy=recipe.heavy_tails)
-    constant = found.stderr <= 1e-12 * abs(found.value) or found.stderr == 0.0
+    found, rows = moments.statistics(weights), spread(moments, weights)
+    why = why_unknown(found, rows, paths, heavy=recipe.heavy_tails)
+    constant = found.stderr <= max(1e-12 * abs(found.value), 1e-7 * rows)
     if not why or (certain and constant):
         return Resolution(weights, found)
     return Resolution(weights, found._replace(stderr=math.nan), f"error not known: {why}")

@@ -167,7 +167,7 @@ def test_a_relaxed_payoff_is_never_the_reference_and_allowed_its_bias(estimator)
     for contract in (WEEKLY, cases.EXACT["down-and-out call"]):
         table = crosscheck(contract, cases.VOL, cases.FLAT, estimators=methods, plan=Plan(paths=2**15, seed=4))
         relaxed = table[table.estimator == "relaxed"]
-        assert set(relaxed.verdict) == {"agree"}
+        assert set(relaxed.verdict) <= {"agree", "too weak to tell"}
         assert set(table[table.verdict == "reference"].estimator) <= {"likelihood_ratio", "localised"}
     with pytest.raises(InvalidInput, match="unbiased"):
         Controlled(estimator)
@@ -186,7 +186,8 @@ def test_a_bias_that_is_not_measured_would_be_seen():
         plan=Plan(paths=2**16, seed=4),
     )
     for row in table[table.estimator == "relaxed"].itertuples():
-        assert row.verdict == "agree"
+        assert row.verdict == "too weak to tell"  # it is allowed so much that hardly a difference would count
+        assert abs(row.z) < 3.0
         exact = float(table[(table.greek == row.greek) & (table.estimator == "exact")].value.iloc[0])
         assert abs(row.value - exact) > 4.0 * row.stderr
 

@@ -207,16 +207,24 @@ def test_moments_are_those_of_all_paths(paths):
     x = np.array([[(i / 1000.0) ** (row + 1) for i in range(paths)] for row in range(3)])
     for group in range(2):
         moments = found[group]
-        size = plan.atoms_per_batch * ATOM
+        size = plan.atoms_per_batch * plan.atom
         batches = [x[:, first : first + size] for first in range(0, paths, size)]
         assert moments.batch_counts.tolist() == [batch.shape[1] for batch in batches]
         assert moments.batch_means == pytest.approx(np.array([batch.mean(axis=1) + group for batch in batches]), rel=1e-12)
+        length = size * plan.batches_per_section
+        sections = [x[:, first : first + length] for first in range(0, paths, length)]
+        assert len(moments.counts) == len(sections) == plan.sections
+        for index, part in enumerate(sections):
+            assert moments.counts[index] == part.shape[1]
+            assert moments.mean[index] == pytest.approx(part.mean(axis=1) + group, rel=1e-12)
+            assert moments.comoment[index] == pytest.approx(np.cov(part, ddof=0) * part.shape[1], rel=1e-9, abs=1e-18)
         for fold in range(2):
-            part = np.hstack([np.empty((3, 0)), *batches[fold::2]])
-            assert moments.counts[fold] == part.shape[1]
+            part = np.hstack([np.empty((3, 0)), *sections[fold::2]])
+            assert moments.folds.counts[fold] == part.shape[1]
             if part.shape[1]:
-                assert moments.mean[fold] == pytest.approx(part.mean(axis=1) + group, rel=1e-12)
-                assert moments.comoment[fold] == pytest.approx(np.cov(part, ddof=0) * part.shape[1], rel=1e-10, abs=1e-18)
+                assert moments.folds.mean[fold] == pytest.approx(part.mean(axis=1) + group, rel=1e-12)
+                together = np.cov(part, ddof=0) * part.shape[1]
+                assert moments.folds.comoment[fold] == pytest.approx(together, rel=1e-10, abs=1e-18)
 
 
 def test_progress_ends_at_all_paths():
@@ -284,7 +292,7 @@ def test_too_few_paths_for_a_fit_leave_the_controls_out():
 
 def test_price_by_simulation():
     contract = European(option="put", strike=125.0, expiry=1.0)
-    found = price(contract, GBM(vol=0.3), CURVE, plan=Plan(paths=2**18, seed=4))
+    found = price(contract, GBM(vol=0.3), CURVE, method="simulation", plan=Plan(paths=2**18, seed=4))
     forward, discount = 120.0 * math.exp(0.03), math.exp(-0.06)
     d2 = (math.log(forward / 125.0) - 0.045) / 0.3
     cdf = lambda x: 0.5 * math.erfc(-x / math.sqrt(2.0))  # noqa: E731
@@ -295,6 +303,7 @@ def test_price_by_simulation():
 
 
 def test_dates_need_not_be_few():
-    found = price(European(option="call", strike=120.0, expiry=0.5), GBM(vol=0.3), CURVE, plan=Plan(paths=100, seed=1))
+    call = European(option="call", strike=120.0, expiry=0.5)
+    found = price(call, GBM(vol=0.3), CURVE, method="simulation", plan=Plan(paths=100, seed=1))
     assert math.isfinite(found.value)
     assert len(schedule(2000, 1.0)) == 2000

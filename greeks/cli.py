@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
 import sys
 import time
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from greeks.book_run import BookRun
     from greeks.calibrate import Calibration
     from greeks.markets import MarketData
+    from pricers.calibration import HestonFit
 
 __all__ = ["main"]
 
@@ -209,12 +211,23 @@ def _fitted(found: Calibration) -> None:
     left = f", {found.left_out} of up to {found.skip_days} days left out" if found.skip_days else ""
     weeks = ", maturities in whole weeks" if found.whole_weeks else ""
     print(f"Heston for {found.underlying} on {found.valuation}, {len(fit.error)} quotes{left}{weeks}")
-    print("  ".join(f"{name} {value:.6g}" for name, value in fit.parameters.items()))
+    _errors_of_parameters(fit)
     print(f"rmse {fit.rmse:.4f} volatility points, sum of squared errors {fit.sum_squared_error:.2f}")
     print("  days  quotes    rmse    mean   worst  at strike")
     for row in found.by_expiry().itertuples():
         errors = f"{row.rmse:8.3f}{row.mean:+8.3f}{row.worst:+8.3f}"
         print(f"{row.days:6d}{row.quotes:8d}{errors}{row.at_strike:11g}")
+
+
+def _errors_of_parameters(fit: HestonFit) -> None:
+    """Parameters with their standard errors, and the correlation of the errors."""
+    print("           value    std error   correlation of the errors")
+    for name, row in zip(fit.stderr, fit.correlation.tolist(), strict=True):
+        error = "-" if math.isnan(fit.stderr[name]) else f"{fit.stderr[name]:.3g}"
+        together = "".join(f"{'-' if math.isnan(value) else format(value, '+.2f'):>7}" for value in row)
+        print(f"{name:>6}{fit.parameters[name]:>10.5g}{error:>13}  {together}")
+    if fit.stderr_note:
+        print(f"no standard error: {fit.stderr_note}")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ forward is all that rates and dividends have to say.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,25 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 _TINY_VALUE = 1e-12  # of the forward: a time value below this does not tell its volatility
 _SAME_MINIMUM = 1e-6  # relative difference of two costs
 _PRECISION = 1e-10  # of the search, relative, in the cost and in the parameters
+_BAD_FIT = 0.5  # volatility points: an rmse above it is warned of
+_SINGULAR = 1e-7  # least singular value over the largest, columns of length one: below it the parameters cannot be told apart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HestonFit:
-    """Calibrated parameters and how well they fit.
+    r"""Calibrated parameters, how well they fit, and how well the quotes determine them.
+
+    The covariance of the parameters is that of weighted least squares at the optimum,
+
+    .. math:: s^2 (J^T W J)^{-1}, \qquad s^2 = \frac{1}{n - p} \sum_i w_i e_i^2,
+
+    with the errors :math:`e_i` of the :math:`n` quotes of positive weight, their slopes :math:`J_{ij}` by the :math:`p` parameters
+    that are not on a bound, and weights inverse to the variance of the quotes' noise up to one common factor. A standard error
+    therefore says how far a parameter would move if the quotes scattered around the model once more, independently of each other
+    and as widely as these do. What the model cannot fit is no such noise: neighbouring quotes are then wrong together, the other
+    quotes stay as they are tomorrow, and nothing says that the parameters lie within two standard errors of any truth. Where the
+    ``warning`` calls the fit bad, read the errors as sensitivities: which parameters the quotes determine well, which they do not,
+    and (by the correlation) which of them may be traded for each other.
 
     Attributes
     ----------
@@ -67,6 +82,17 @@ class HestonFit:
         Whether the search converged.
     message : str
         The optimiser's own account.
+    stderr : dict of str to float
+        Standard error of each parameter, in the parameter's own unit; NaN where none can be claimed.
+    correlation : FloatArray, [5, 5]
+        Of the errors, in the order v0, kappa, theta, xi, rho; NaN in the row and the column of a parameter without an error.
+        `correlation_frame` names them.
+    stderr_note : str
+        Why parameters have no error; empty where all have one.
+
+    References
+    ----------
+    Seber and Wild, Nonlinear Regression (Wiley, 1989), section 2.1.2.
     """
 
     v0: float
@@ -86,6 +112,9 @@ class HestonFit:
     evaluations: int
     success: bool
     message: str
+    stderr: dict[str, float]
+    correlation: FloatArray
+    stderr_note: str
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -108,7 +137,19 @@ class HestonFit:
                 f"{', '.join(self.at_bound)} ended on a bound of the search: these quotes do not pin the parameters "
                 "down; leave out the shortest expiry, or set wider bounds"
             )
+        if self.rmse > _BAD_FIT:
+            texts.append(
+                f"the fit is bad: rmse {self.rmse:.2f} volatility points, more than {_BAD_FIT:g}. Heston cannot follow these quotes, "
+                "and the standard errors of the parameters are sensitivities to quotes, not distances to a truth; leave out the "
+                "expiries that fit worst"
+            )
         return "; ".join(texts)
+
+    def correlation_frame(self) -> pd.DataFrame:
+        """``correlation`` with the parameters' names on both sides."""
+        import pandas as pd
+
+        return pd.DataFrame(self.correlation, index=list(PARAMETERS), columns=list(PARAMETERS))
 
     def frame(self) -> pd.DataFrame:
         """The quotes, one a row, with the model's volatility and its error."""
@@ -138,8 +179,9 @@ def calibrate_heston(
     Returns
     -------
     HestonFit
-        ``.model`` is the fitted `Heston`; ``.rmse``, ``.frame()`` the errors by quote; ``.warning`` says where a parameter sits on a
-        bound or the search did not end well, and is empty otherwise.
+        ``.model`` is the fitted `Heston`; ``.rmse``, ``.frame()`` the errors by quote; ``.stderr`` and ``.correlation`` how well the
+        quotes determine the parameters. ``.warning`` says where a parameter sits on a bound, the search did not end well or the fit is
+        bad (rmse above half a volatility point), and is empty otherwise.
 
     Raises
     ------
@@ -227,6 +269,7 @@ def fit_heston(
         raise ArithmeticError("every search failed; give other starts or narrower bounds") from failure
     best = min(found, key=lambda search: search.cost)
     on_bound = (best.active_mask != 0) | np.isclose(best.x, low, 1e-3, 1e-6) | np.isclose(best.x, high, 1e-3, 1e-6)
+    errors, correlation, note = _standard_errors(surface, best.x, on_bound, converged=bool(best.status > 0))
     return HestonFit(
         **{name: float(value) for name, value in zip(PARAMETERS, best.x, strict=True)},
         rmse=float(np.sqrt(2.0 * best.cost / surface.weight.sum())),
@@ -241,7 +284,47 @@ def fit_heston(
         evaluations=surface.evaluations,
         success=bool(best.status > 0),
         message=str(best.message),
+        stderr=dict(zip(PARAMETERS, map(float, errors), strict=True)),
+        correlation=correlation,
+        stderr_note=note,
     )
+
+
+def _standard_errors(
+    surface: _Surface, at: FloatArray, on_bound: NDArray[np.bool_], *, converged: bool
+) -> tuple[FloatArray, FloatArray, str]:
+    """Standard errors [5] and their correlation [5, 5], NaN where there are none, and the reason; see `HestonFit`."""
+    errors, correlation = np.full(len(PARAMETERS), np.nan), np.full((len(PARAMETERS), len(PARAMETERS)), np.nan)
+    if not converged:
+        return errors, correlation, "the search has not converged, so the parameters are at no minimum"
+    free, used = np.flatnonzero(~on_bound), surface.weight > 0.0
+    bounded = [name for name, bound in zip(PARAMETERS, on_bound, strict=True) if bound]
+    note = (
+        f"{' and '.join(bounded)} ended on a bound of the search; errors of others are those with it held there"
+        if bounded
+        else ""
+    )
+    surplus = int(used.sum()) - len(free)
+    if surplus <= 0:
+        return (
+            errors,
+            correlation,
+            f"{used.sum()} quotes for {len(free)} parameters leave nothing to measure the quotes' noise by",
+        )
+    if not len(free):
+        return errors, correlation, note
+    slopes, residuals = surface.jacobian(at)[used][:, free], surface.residuals(at)[used]
+    lengths = np.linalg.norm(slopes, axis=0)
+    _, singular, rotation = np.linalg.svd(slopes / np.where(lengths > 0.0, lengths, 1.0), full_matrices=False)  # free of units
+    if singular[-1] < _SINGULAR * singular[0]:
+        return errors, correlation, "these quotes do not tell the parameters apart: the matrix of their slopes is singular"
+    root = rotation.T / singular / lengths[:, None]
+    inverse = root @ root.T
+    spread = np.sqrt(np.diag(inverse))
+    errors[free] = math.sqrt(float(residuals @ residuals) / surplus) * spread
+    correlation[np.ix_(free, free)] = inverse / np.outer(spread, spread)
+    correlation[free, free] = 1.0
+    return errors, correlation, note
 
 
 def _bounds(changed: Mapping[str, tuple[float, float]]) -> tuple[FloatArray, FloatArray]:

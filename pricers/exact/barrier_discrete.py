@@ -37,6 +37,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from pricers.exact.barrier_continuous import Piece, alive_pieces, barrier_kind, vanilla_piece
 from pricers.exact.black_scholes import Array, Partials, digital, european, lognormal_tail
 
+_LARGEST_LOG = 600.0  # of a spot whose products with what is around are floats still
 _VALUE, _VOL, _VOLGA, _RATE, _MATURITY = range(5)  # rows of the array that the recursion carries
 _Transport = Callable[[Array, slice], Array]  # (weights, rows) -> the rows a date earlier, [row, node]
 
@@ -112,14 +113,31 @@ def barrier(
     dict
         price, delta, gamma, vega, rho, theta, dividend_rho, vanna, volga; conventions of
         :func:`pricers.exact.black_scholes.european`, all dates scaling with maturity in theta.
+
+    Raises
+    ------
+    ArithmeticError
+        Where the payoff is not bounded on the alive side and spots beyond 1e260 carry its value.
     """
     t = np.asarray(times, dtype=np.float64)
     growth = np.asarray(log_growth, dtype=np.float64)
     maturity, total_growth = float(t[-1]), float(growth[-1])
     direction, knocks_in = barrier_kind(kind)
 
+    discount = math.exp(log_discount)
+    terms = {"spot": spot, "strike": strike, "vol": vol, "expiry": maturity}
+    rates = {"log_growth": total_growth, "log_discount": log_discount}
+    vanilla = european(option=option, **terms, **rates) if cash is None else digital(option=option, cash=cash, **terms, **rates)
+    bond = dict.fromkeys(vanilla, 0.0)
+    paid = rebate * discount
+    bond |= {"price": paid, "rho": -maturity * paid, "theta": -log_discount / maturity * paid}
+
     steps = _steps(t, growth, vol)
     log_spot = math.log(spot)
+    fate = _fate(direction * (log_spot - math.log(barrier)), direction, steps, grid)
+    if fate is not None:
+        certain = bond if (fate > 0) == knocks_in else vanilla
+        return {name: float(value) for name, value in certain.items()}
     log_barrier = _within_reach(math.log(barrier), log_spot, steps, grid)
     pieces = alive_pieces(
         vanilla=vanilla_piece(option=option, strike=strike, cash=cash),
@@ -130,8 +148,6 @@ def barrier(
     )
     claim = _Claim(pieces, direction, math.log(strike), log_barrier)
     alive = _recursion(claim, steps, log_spot, grid)
-
-    discount = math.exp(log_discount)
     undiscounted = {
         "price": alive.value[_VALUE],
         "delta": alive.slope / spot,
@@ -144,15 +160,8 @@ def barrier(
         "volga": alive.value[_VOLGA],
     }
     if knocks_in:
-        terms = {"spot": spot, "strike": strike, "vol": vol, "expiry": maturity}
-        market = {"log_growth": total_growth, "log_discount": log_discount}
-        rest = european(option=option, **terms, **market)
-        if cash is not None:
-            rest = digital(option=option, cash=cash, **terms, **market)
-        return {name: float(rest[name] - discount * value) for name, value in undiscounted.items()}
-    paid = rebate * discount
-    rest = {"price": paid, "rho": -maturity * paid, "theta": -log_discount / maturity * paid}
-    return {name: float(discount * value + rest.get(name, 0.0)) for name, value in undiscounted.items()}
+        return {name: float(vanilla[name] - discount * value) for name, value in undiscounted.items()}
+    return {name: float(discount * value + bond[name]) for name, value in undiscounted.items()}
 
 
 class _Claim(NamedTuple):
@@ -166,8 +175,8 @@ class _Claim(NamedTuple):
     def distance(self, log_spot: float) -> float:
         return self.direction * (log_spot - self.log_barrier)
 
-    def spot(self, u: Array) -> Array:
-        return np.exp(self.log_barrier + self.direction * u)
+    def log_spot(self, u: Array) -> Array:
+        return self.log_barrier + self.direction * u
 
 
 class _Step(NamedTuple):
@@ -236,6 +245,18 @@ def _steps(t: Array, growth: Array, vol: float) -> list[_Step]:
     return [_Step(*row) for row in np.column_stack(columns).tolist()]
 
 
+def _fate(u0: float, direction: int, steps: list[_Step], grid: Grid) -> int | None:
+    """+1 where no path within reach meets the barrier at any date, -1 where at some date all have passed it, else None.
+
+    The recursion would divide rounding by the first step's variance, only to find that there is nothing to integrate.
+    """
+    centres = [u0 + direction * step.mean for step in steps]
+    halves = [(grid.reach + step.spread) * step.spread for step in steps]
+    if all(centre > half for centre, half in zip(centres, halves, strict=True)):
+        return 1
+    return -1 if any(centre <= -half for centre, half in zip(centres, halves, strict=True)) else None
+
+
 def _within_reach(log_barrier: float, log_spot: float, steps: list[_Step], grid: Grid) -> float:
     """Bring a barrier that no path meets (infinite, say) to where it is still out of reach but numbers are tame."""
     spread = steps[-1].spread
@@ -247,7 +268,7 @@ def _recursion(claim: _Claim, steps: list[_Step], log_spot: float, grid: Grid) -
     """Carry the claim from the last date back to today's spot."""
     last = steps[-1]
     if len(steps) == 1:
-        return _first_step(_from_payoff, _last_density(claim, last, np.exp([log_spot])), last)
+        return _first_step(_from_payoff, _last_density(claim, last, np.array([log_spot])), last)
 
     x, weights = np.polynomial.legendre.leggauss(grid.nodes)
     scheme = _Scheme(0.5 * (x + 1.0), 0.5 * weights, claim.direction, grid.width, grid.reach)
@@ -357,15 +378,19 @@ def _gather(values: Array, source: _Lattice, panel: Array, step: _Step, scheme: 
 
 def _last_step(claim: _Claim, step: _Step, u: Array) -> Array:
     """Value function one date before the last."""
-    return _chain(_from_payoff, _last_density(claim, step, claim.spot(u)), step)
+    return _chain(_from_payoff, _last_density(claim, step, claim.log_spot(u)), step)
 
 
-def _last_density(claim: _Claim, step: _Step, spot: Array) -> Partials:
+def _last_density(claim: _Claim, step: _Step, log_spot: Array) -> Partials:
     """Integrate the claim over the last step, in closed form."""
     edges = {"strike": math.exp(claim.log_strike), "barrier": math.exp(claim.log_barrier)}
+    beyond = bool(log_spot.max() + step.growth > _LARGEST_LOG)
+    if beyond and any(piece.slope and piece.side > 0 for piece in claim.pieces):
+        raise ArithmeticError("paths within reach lead to spots beyond 1e260, and the payoff grows with the spot")
     tails = [
         lognormal_tail(
-            forward=spot * math.exp(step.growth),
+            forward=np.inf if beyond else np.exp(log_spot) * math.exp(step.growth),
+            log_forward=log_spot + step.growth if beyond else None,
             stdev=step.stdev,
             edge=edges[piece.edge],
             side=piece.side,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
 Array = npt.NDArray[np.float64]
 FloatLike = float | Array
@@ -39,7 +39,14 @@ def option_sign(option: str) -> int:
 
 
 def lognormal_tail(
-    *, forward: FloatLike, stdev: FloatLike, edge: FloatLike, side: int, slope: float, level: FloatLike
+    *,
+    forward: FloatLike,
+    stdev: FloatLike,
+    edge: FloatLike,
+    side: int,
+    slope: float,
+    level: FloatLike,
+    log_forward: FloatLike | None = None,
 ) -> Partials:
     r"""Integrate a linear payoff on one side of an edge; value and derivatives.
 
@@ -59,14 +66,19 @@ def lognormal_tail(
         +1 for the part above the edge, -1 for the part below.
     slope : float
         Units of payoff per unit of X.
+    log_forward : float or array, optional
+        Takes the place of ``forward``, which may then be beyond all floats; the expectation below the edge still is a number.
     """
     s = np.maximum(stdev, _SMALLEST_STDEV)
     with np.errstate(divide="ignore"):  # an edge at zero is passed for certain
-        centre = np.log(np.divide(forward, edge)) / s
+        centre = (np.log(np.divide(forward, edge)) if log_forward is None else log_forward - np.log(edge)) / s
     d1 = np.clip(centre + 0.5 * s, -_FAR, _FAR)
     d2 = np.clip(centre - 0.5 * s, -_FAR, _FAR)
     density = side * np.exp(-0.5 * d2 * d2) / np.sqrt(2.0 * np.pi)
-    linear = slope * forward * ndtr(side * d1)
+    if log_forward is None or not slope:
+        linear = slope * forward * ndtr(side * d1) if slope else np.zeros_like(d1)
+    else:
+        linear = slope * np.exp(log_forward + log_ndtr(side * (centre + 0.5 * s)))
     jump = slope * edge + level
     tilt = level + jump * d2 / s
     return Partials(

@@ -92,15 +92,21 @@ def barrier_under_gbm(contract: Barrier, model: GBM, market: Market) -> dict[str
         value = contract.rebate * math.exp(log_discount)
         flat = dict.fromkeys(("delta", "gamma", "vega", "dividend_rho", "vanna", "volga"), 0.0)
         return {"price": value, "rho": -last * value, "theta": -log_discount / last * value} | flat
-    return barrier(
-        option=contract.option,
-        kind=contract.kind,
-        spot=market.spot,
-        strike=contract.strike,
-        barrier=contract.barrier,
-        rebate=contract.rebate,
-        vol=model.vol,
-        times=contract.monitoring,
-        log_growth=market.log_growth(contract.monitoring),
-        log_discount=float(market.log_discount(last)),
-    )
+    try:
+        return barrier(
+            option=contract.option,
+            kind=contract.kind,
+            spot=market.spot,
+            strike=contract.strike,
+            barrier=contract.barrier,
+            rebate=contract.rebate,
+            vol=model.vol,
+            times=contract.monitoring,
+            log_growth=market.log_growth(contract.monitoring),
+            log_discount=float(market.log_discount(last)),
+        )
+    except ArithmeticError as error:
+        raise NotApplicable(
+            f"no exact {contract.kind} {contract.option} at volatility {model.vol:g} over {last:g} years: {error}; "
+            "shorten the maturity, or take the put and parity"
+        ) from error

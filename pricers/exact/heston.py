@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,10 +18,16 @@ from pricers.exact.registry import exact
 from pricers.market import Market
 from pricers.models.heston import Heston
 
+_ACCURACY = 1e-9  # of the option's natural size, the discounted cash or the smaller of forward and strike
+
 
 def _greeks(
-    formula: Callable[..., dict[str, Any]], contract: Contract, model: Heston, market: Market, **terms: Any
+    formula: Callable[..., dict[str, Any]], contract: Contract, model: Heston, market: Market, *, size: float, **terms: Any
 ) -> dict[str, float]:
+    """Call the formula, and refuse what it knows of itself to be inaccurate; ``size`` is the option's natural size, undiscounted.
+
+    The integrand is as large as the square root of forward times strike: far from the money, rounding of that is all that is left.
+    """
     last = contract.times[-1]
     try:
         values = formula(
@@ -35,6 +42,12 @@ def _greeks(
         )
     except ArithmeticError as error:
         raise NotApplicable(f"no {contract.family} by Fourier inversion: {error}; use LikelihoodRatio()") from error
+    allowed = _ACCURACY * size * math.exp(float(market.log_discount(last)))
+    if not values["error"] <= allowed:
+        raise NotApplicable(
+            f"no {contract.family} by Fourier inversion: the strike lies so far from the forward that rounding leaves an error of "
+            f"{values['error']:.1e}, above {allowed:.1e}; use LikelihoodRatio()"
+        )
     return {greek: value for greek, value in values.items() if greek != "error"}
 
 
@@ -50,13 +63,15 @@ def _vanilla(contract: European | Digital, market: Market) -> dict[str, Any]:
 @exact(European, Heston)
 def european_under_heston(contract: European, model: Heston, market: Market) -> dict[str, float]:
     """Fourier inversion."""
-    return _greeks(european, contract, model, market, **_vanilla(contract, market))
+    terms = _vanilla(contract, market)
+    size = min(market.spot * math.exp(terms["log_growth"]), contract.strike)
+    return _greeks(european, contract, model, market, size=size, **terms)
 
 
 @exact(Digital, Heston)
 def digital_under_heston(contract: Digital, model: Heston, market: Market) -> dict[str, float]:
     """Fourier inversion."""
-    return _greeks(digital, contract, model, market, cash=contract.cash, **_vanilla(contract, market))
+    return _greeks(digital, contract, model, market, size=abs(contract.cash), cash=contract.cash, **_vanilla(contract, market))
 
 
 def _average(contract: Asian | AsianDigital, market: Market) -> dict[str, Any]:
@@ -76,10 +91,14 @@ def _average(contract: Asian | AsianDigital, market: Market) -> dict[str, Any]:
 @exact(Asian, Heston)
 def asian_under_heston(contract: Asian, model: Heston, market: Market) -> dict[str, float]:
     """Fourier inversion."""
-    return _greeks(geometric_asian, contract, model, market, **_average(contract, market))
+    terms = _average(contract, market)
+    ahead = len(contract.fixings) * math.log(market.spot) + float(terms["log_growth"].sum())
+    log_forward = (terms["past_log_sum"] + ahead) / (len(contract.fixings) + terms["past_count"])
+    return _greeks(geometric_asian, contract, model, market, size=min(math.exp(log_forward), contract.strike), **terms)
 
 
 @exact(AsianDigital, Heston)
 def asian_digital_under_heston(contract: AsianDigital, model: Heston, market: Market) -> dict[str, float]:
     """Fourier inversion."""
-    return _greeks(geometric_asian_digital, contract, model, market, cash=contract.cash, **_average(contract, market))
+    terms = _average(contract, market)
+    return _greeks(geometric_asian_digital, contract, model, market, size=abs(contract.cash), cash=contract.cash, **terms)

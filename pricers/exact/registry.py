@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any, TypeVar
+
+import numpy as np
 
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
@@ -42,12 +45,12 @@ def _load() -> None:
 
 
 def exact_greeks(contract: Contract, model: Model, market: Market) -> dict[str, float]:
-    """Price and Greeks by formula, raw derivatives of present value.
+    """Price and Greeks by formula, raw derivatives of present value; all of them finite.
 
     Raises
     ------
     NotApplicable
-        Where no formula is known.
+        Where no formula is known, or its numbers leave the range of floating point.
     """
     _load()
     if (type(contract), type(model)) not in _FORMULAS:
@@ -57,5 +60,18 @@ def exact_greeks(contract: Contract, model: Model, market: Market) -> dict[str, 
 
 @lru_cache(maxsize=1024)
 def _answer(contract: Contract, model: Model, market: Market) -> dict[str, float]:
-    values = _FORMULAS[type(contract), type(model)](contract, model, market)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of it is looked for below
+            values = _FORMULAS[type(contract), type(model)](contract, model, market)
+    except OverflowError as error:
+        raise NotApplicable(_out_of_range(contract, model)) from error
+    if not all(math.isfinite(value) for value in values.values()):
+        raise NotApplicable(_out_of_range(contract, model))
     return {greek: float(value) for greek, value in values.items()}
+
+
+def _out_of_range(contract: Contract, model: Model) -> str:
+    return (
+        f"the exact {contract.family} under {model.kind} leaves the range of floating point (beyond 1e308) at this volatility, these "
+        "rates and this maturity; shorten the maturity or lower the volatility"
+    )

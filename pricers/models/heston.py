@@ -47,7 +47,8 @@ class Heston(Model):
     theta : float
         Long-run variance, per year.
     xi : float
-        Volatility of variance, per year, positive: without it the variance is no longer random, and the scheme divides by it.
+        Volatility of variance, per year, positive: without it the variance is no longer random, and the scheme divides by it. `QE` takes
+        ``xi`` down to about 1e-9 (and gives ``d_xi`` down to about 1e-5), and refuses smaller ones; `Exact` takes any.
     rho : float
         Correlation of spot and variance, strictly between -1 and 1. Its Greek is ``d_rho``; ``rho`` is the interest rate's.
     scheme : Scheme
@@ -126,6 +127,8 @@ class Heston(Model):
         unknown = not set(parameters) <= {"spot", "rate", "dividend", "vol", *SLOPES}
         if unknown or (len(parameters) > 1 and parameters not in (("spot", "spot"), ("spot", "vol"))):
             raise NotApplicable(f"{self.kind} has no score for {' x '.join(parameters)}; use FiniteDifference()")
+        if "xi" in parameters:
+            self.scheme.require_slope_by_xi(self)
         self.scheme.require_score(parameters)
 
     def bumped(self, parameter: str, by: float) -> Heston:
@@ -138,6 +141,8 @@ class Heston(Model):
         """See `Model.scale`; half of it never leaves the parameter's domain."""
         if parameter == "vol":
             return math.sqrt(self.v0 if self.v0 > 0.0 else self.theta)
+        if parameter == "xi":
+            self.scheme.require_slope_by_xi(self)
         size = 1.0 - abs(self.rho) if parameter == "rho" else float(getattr(self, parameter))
         if size == 0.0:
             raise NotApplicable(f"there is no central difference around {parameter} = 0; use Exact()")

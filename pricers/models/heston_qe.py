@@ -30,6 +30,11 @@ With :math:`y = A m`
 and in between :math:`w L_q + (1-w) L_e + \tfrac12 y^2 (\psi - \psi^*)`, which is right to the second order in y, and in the
 third to the hundredth part of it: y is about :math:`\rho\,\xi h/2` there.
 
+*Small xi.* A is about :math:`\rho/\xi`, so that :math:`A V'` is large where its scatter, :math:`\rho\sqrt{V h}`, is not. The
+quadratic branch's :math:`q = 1 - r` solves :math:`q = \psi/4 + q^2/2`, and is computed so: the difference alone would lose it below
+:math:`\xi` of about 1e-7. What rounding of :math:`A V'` then leaves in a log-return, :math:`\epsilon |\rho| V/\xi`, is held below 1e-8, and
+in its slope by :math:`\xi`, :math:`\epsilon |\rho| V/\xi^2`, below 1e-6; smaller :math:`\xi` are refused.
+
 References
 ----------
 - Andersen, "Simple and efficient simulation of the Heston stochastic volatility model", J. Comput. Finance 11(3) (2008).
@@ -45,7 +50,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from pricers.errors import one_of
+from pricers.errors import NotApplicable, one_of
 from pricers.kernel import device, kernel
 from pricers.lanes import copy
 from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spread
@@ -67,6 +72,8 @@ _SMOOTH = (1.2, 1.8, 0.1, 0.4089949196840654, -0.7868546518954512, 0.41808371863
 """Where the switch begins and ends, the floor, and psi* - psi over t^2 (1-t)^2 in powers of t = (1.8 - psi)/0.6, least squares."""
 
 _HARD = (1.5, 1.5 * (1.0 + 1e-12), 0.0, 0.0, 0.0, 0.0)
+
+_ROUNDED, _ROUNDED_SLOPE = 1e-8, 1e-6  # how much rounding may leave in a step's log-return, and in its slope by xi
 
 _TINY = 1e-150  # below it a mean's square is no number; it is taken for zero, where V' is zero too
 
@@ -121,6 +128,7 @@ def _step(m, s2, A, z, hazard, shape):
     capped = high if raised > high else raised
     r = math.sqrt(fma(-0.5, capped, 1.0))
     q = 1.0 - r
+    q = fma(0.5 * q, q, 0.25 * capped)
     e = math.sqrt(r * q)
     smooth = fma(2.0 * e, z, fma(q * z, z, r))
     smooth = 0.0 if smooth < 0.0 else smooth
@@ -171,6 +179,7 @@ def _calm(m, s2, A, z):
     y = A * m
     r = math.sqrt(fma(-0.5, psi, 1.0))
     q = 1.0 - r
+    q = fma(0.5 * q, q, 0.25 * psi)
     e = math.sqrt(r * q)
     x = fma(2.0 * e, z, fma(q * z, z, r))
     x = 0.0 if x < 0.0 else x
@@ -435,6 +444,7 @@ class QE(Scheme):
 
     def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`."""
+        _require_resolved(model)
         steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
         slopes = slopes or self.switch == "hard"  # only slopes can say of an interval without variance that it does not matter
         path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=slopes)
@@ -450,15 +460,37 @@ class QE(Scheme):
 
     def summarise(self, model: Heston, drivers: Drivers, program: Program) -> FloatArray:
         """See `Scheme.summarise`: in the pass that makes the paths, which are not kept."""
+        _require_resolved(model)
         steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
         rows, seen = program.entries[0], program.entries[1:]
         nodes, kept, out = drivers.nodes[rows], np.empty((3, 0, 0)), empty((len(program.outs), drivers.lanes))
         _evolve(model.v0, self._shape, steps, nodes, *drivers.noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
         return out
 
+    def require_slope_by_xi(self, model: Heston) -> None:
+        """See `Scheme.require_slope_by_xi`."""
+        if _rounding(model) > _ROUNDED_SLOPE * model.xi:
+            raise NotApplicable(
+                f"QE divides by xi squared in d_xi, and at xi {model.xi:g} rounding is all that would be left; use Exact() or "
+                "scheme=FullTruncationEuler()"
+            )
+
     @property
     def _shape(self) -> tuple[float, ...]:
         return _SMOOTH if self.switch == "smooth" else _HARD
+
+
+def _rounding(model: Heston) -> float:
+    """What rounding leaves of :math:`A V'` in the log-return of a step."""
+    return 2.0**-52 * abs(model.rho) * max(model.v0, model.theta) / model.xi
+
+
+def _require_resolved(model: Heston) -> None:
+    if _rounding(model) > _ROUNDED:
+        raise NotApplicable(
+            f"QE divides by xi, and at xi {model.xi:g} rounding is left in the place of the spot's correlation with the variance; use "
+            "Exact(), scheme=FullTruncationEuler(), or GBM(): the variance is not random"
+        )
 
 
 _NO_PROGRAM = 1.0, *NOTHING.entries[1:], np.empty((0, 0))

@@ -79,3 +79,6 @@ class Scheme(ABC):
 
     def require_score(self, parameters: tuple[str, ...]) -> None:  # noqa: B027
         """See `Model.require_score`."""
+
+    def require_slope_by_xi(self, model: Heston) -> None:  # noqa: B027
+        """Raise `NotApplicable` where xi is so small that rounding drowns the derivative by it; no scheme need define it."""

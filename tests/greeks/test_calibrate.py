@@ -45,7 +45,22 @@ def test_exact_day_counts(capsys):
     said = capsys.readouterr()
     assert "91 quotes, 13 of up to 13 days left out" in said.out
     assert "rmse 0.5585 volatility points, sum of squared errors 28.39" in said.out
-    assert said.err == ""
+    assert said.err.startswith("greeks: warning: the fit is bad: rmse 0.56 volatility points, more than 0.5. ")
+
+
+def test_errors_of_the_parameters_are_printed_and_stand_in_the_file(capsys):
+    assert _run("--skip-days", "500") == 0
+    fit = calibrate(SURFACE, MARKET, skip_days=500).fit
+    stored = tomllib.loads(Path("h.toml").read_text(encoding="utf-8"))["fit"]
+    assert stored["stderr"] == fit.stderr
+    assert list(stored["correlation"].values()) == fit.correlation.tolist()
+    assert stored["stderr_note"] == fit.stderr_note == ""
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    for name, row in zip(fit.parameters, fit.correlation, strict=True):
+        (line,) = (line for line in printed if line and line[0] == name)
+        assert float(line[1]) == pytest.approx(fit.parameters[name], rel=1e-4)
+        assert float(line[2]) == pytest.approx(fit.stderr[name], rel=5e-3)
+        assert [float(number) for number in line[3:]] == pytest.approx(row.tolist(), abs=0.0051)
 
 
 def test_file_is_what_a_market_reads_and_says_where_it_comes_from(capsys):
@@ -97,7 +112,13 @@ def test_parameters_on_a_bound_are_a_warning(capsys):
     said = capsys.readouterr()
     assert said.err.startswith("greeks: warning: ")
     assert "bound" in said.err
-    assert "bound" in tomllib.loads(Path("h.toml").read_text(encoding="utf-8"))["fit"]["warning"]
+    stored = tomllib.loads(Path("h.toml").read_text(encoding="utf-8"))["fit"]
+    assert "bound" in stored["warning"]
+    assert "bound" in stored["stderr_note"]
+    assert any(value != value for value in stored["stderr"].values())  # NaN, which TOML knows
+    assert "no standard error: " in said.out
+    Path("m2.toml").write_text(WITHOUT_RATES + 'rate = 0.0\nheston = "h.toml"\n', encoding="utf-8")
+    assert load_market("m2.toml").underlyings["DAX"].heston is not None
 
 
 TWO = "valuation = 2002-07-05\n" + "".join(f"[underlyings.{name}]\nspot = 4468.17\nvol = 0.2\nrate = 0.03\n" for name in "AB")

@@ -77,7 +77,8 @@ def test_published_fit_of_the_dax_surface(skip, squares, rmse, parameters):
         digits = len(str(value).split(".")[1])
         assert abs(getattr(fit, name) - value) < 1.0 * 10.0**-digits, name
     assert fit.success
-    assert not fit.warning
+    assert not fit.at_bound
+    assert ("the fit is bad: rmse" in fit.warning) == (fit.rmse > 0.5)
     assert math.isclose(fit.rmse**2 * len(fit.error), fit.sum_squared_error)
 
 

@@ -116,7 +116,7 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
         gap = gap._replace(stderr=one.stderr + other.stderr, skewness=0.0)
     spreads = found.spread(name, estimator), found.spread(name, reference)
     rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)
-    stderr, bias = max(math.hypot(gap.stderr, one.bias_stderr, other.bias_stderr), rounding), one.bias + other.bias
+    stderr, bias = max(math.hypot(gap.stderr, one.bias_stderr, other.bias_stderr), rounding), _BIAS * (one.bias + other.bias)
     beyond = math.copysign(max(abs(gap.value) - bias, 0.0), gap.value)
     z, wanted = symmetric(beyond / stderr, gap.skewness), student(limit, gap.degrees)
     resolves = wanted * stderr + bias
@@ -126,6 +126,9 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
         return Verdict(z=z, resolves=resolves, verdict="too weak to tell", reason=f"differences below {resolves:.2g} do not show")
     return Verdict(z=z, resolves=resolves, verdict="agree")
 
+
+_BIAS = 2.0
+"""A measured bias is known to about this factor."""
 
 _ROUNDING = 1e-9
 """Difference that two methods may have by rounding or quadrature alone, relative to their values or to what cancels in them."""

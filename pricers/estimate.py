@@ -16,6 +16,7 @@ __all__ = [
     "FOLDS",
     "LEAST_EFFECTIVE",
     "LEAST_HEAVY",
+    "ROUNDING",
     "Estimate",
     "Moments",
     "Statistics",
@@ -265,7 +266,7 @@ LEAST_EFFECTIVE, LEAST_HEAVY = 30.0, 100.0
 """How many paths must carry a number for its error to be known, and how many where weights are unbounded (measured over digitals of
 probabilities 1e-1 to 1e-6: with 30, 95 % intervals cover 93 %)."""
 
-_ROUNDING = 1e-6
+ROUNDING = 1e-6
 """A standard error below this share of that of the rows a number is made of is what rounding leaves of them: the paths that would
 tell it were not drawn."""
 
@@ -284,7 +285,7 @@ def why_unknown(found: Statistics, spread: float, paths: int, *, heavy: bool = F
     """
     if not math.isfinite(found.value):
         return ""
-    if found.stderr <= max(_ROUNDING * spread, 1e-14 * abs(found.value)):
+    if found.stderr <= max(ROUNDING * spread, 1e-14 * abs(found.value)):
         return (
             f"no path of {paths} differs from the others"
             if spread <= 1e-14 * abs(found.value)

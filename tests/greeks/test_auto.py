@@ -24,7 +24,10 @@ def work(candidate, contract):
     return 15.0 + cases.VOL.work[1] * len(contract.times) + candidate.work(contract)
 
 
-@pytest.mark.parametrize("contract", [ASIAN, BARRIER, *cases.EXACT.values()], ids=lambda c: c.family)
+OPEN = [contract for name, contract in cases.EXACT.items() if not name.startswith("touched")]
+
+
+@pytest.mark.parametrize("contract", [ASIAN, BARRIER, *OPEN], ids=lambda c: c.family)
 def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
     auto = Auto()
     chosen = run(
@@ -79,7 +82,8 @@ def test_a_candidate_that_breaks_stops_its_own_job_and_no_other():
         Plan(paths=2048),
     )
     well, *broken = answer(jobs, plan, keep_going=True)
-    assert well.estimates["delta", "auto"].note.startswith("chose pathwise over likelihood_ratio x")
+    assert well.estimates["delta", "auto"].estimator == "pathwise"
+    assert well.estimates["delta", "auto"].note.startswith("chosen over likelihood_ratio x")
     assert [repr(error) for error in broken] == 2 * ["ZeroDivisionError('nobody thought of this')"]
     with pytest.raises(ZeroDivisionError, match="nobody thought of this"):
         answer(jobs, plan)

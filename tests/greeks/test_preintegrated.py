@@ -178,7 +178,7 @@ def test_agrees_with_the_likelihood_ratio(name):
     )
     for g in GREEKS:
         assert abs(found[g].value - other[g].value) < 4.0 * math.hypot(found[g].stderr, other[g].stderr), g
-        assert found[g].stderr < 3e-5 * cases.SCALE[g], (g, found[g])
+        assert found[g].stderr < 1e-5 * cases.SCALE[g] * (10.0 if "left out" in found[g].note else 1.0), (g, found[g])
 
 
 OWN = ("d_v0", "d_kappa", "d_theta", "d_xi", "d_rho")

@@ -49,6 +49,11 @@ class Pathwise(PathEstimator):
             raise NotApplicable(
                 f"pathwise {greek.name} would differentiate the payoff twice; use LikelihoodRatio() or FiniteDifference()"
             )
+        if contract.uses_initial_spot and greek.parameters == ("spot", "spot"):
+            raise NotApplicable(
+                f"pathwise {greek.name} takes a score, which does not know that the payoff depends on today's spot itself; "
+                "use FiniteDifference()"
+            )
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
 
@@ -69,4 +74,5 @@ class Pathwise(PathEstimator):
 
         slopes = slopes_of(contract, greek.parameters[:1])
         needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))
-        return Recipe(scenes=(scene,), needs=needs, samples=samples)
+        note = contract.derivative_note if greek.parameters else ""
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, note=note)

@@ -16,7 +16,7 @@ from pricers.errors import InvalidInput, increasing, one_of
 from pricers.own_payoffs.compiled import Compiled, LaneFailed, compiled
 from pricers.own_payoffs.continuity import check_gradient, find_jump, segments, trial_paths
 from pricers.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
-from pricers.own_payoffs.trial import checked_lanes, failure, rebuilt, run_plainly, shown
+from pricers.own_payoffs.trial import checked_lanes, failure, plain_call, run_plainly, shown
 from pricers.paths import Paths
 from pricers.workspace import empty
 
@@ -114,7 +114,9 @@ class PathFunction(Contract):
         twice = sorted(set(terms or ()) & set(named))
         if twice:
             raise InvalidInput(twice[0], named[twice[0]], "must be given once, by its name or in terms")
-        bound = bound_terms(function, {**(terms or {}), **named}, over=one_of("over", over, ("path", "lanes")), reserved=_RESERVED)
+        bound = bound_terms(
+            function, {**(terms or {}), **named}, over=one_of("over", over, ("path", "lanes")), reserved=_RESERVED
+        )
         values = {
             "function": function,
             "gradient": gradient,
@@ -233,7 +235,9 @@ class PathFunction(Contract):
         if not self.uses_initial_spot:
             return math.nan
         if paths.initial_spot is None:
-            raise InvalidInput(INITIAL_SPOT, None, f"must be known for {name_of(self.function)}; these paths do not say where they start")
+            raise InvalidInput(
+                INITIAL_SPOT, None, f"must be known for {name_of(self.function)}; these paths do not say where they start"
+            )
         return paths.initial_spot
 
     def _check_on(self, paths: Paths) -> None:
@@ -258,10 +262,10 @@ class PathFunction(Contract):
 
     def _raised(self, failed: LaneFailed, path: FloatArray, initial_spot: float) -> InvalidInput:
         """The function run again on the path it failed on, in plain Python, which knows the line."""
-        plain = rebuilt(self.function, lambda helper: helper)
+        call = plain_call(self.function, self._bound.named(initial_spot), self._bound.order)
         try:
-            with np.errstate(divide="raise", invalid="raise", over="ignore"):
-                plain(path.copy(), **{**self._bound.named(initial_spot)})
+            with np.errstate(divide="raise", invalid="raise"):
+                call(path.copy())
         except Exception as error:
             error_there = failed.error.with_traceback(error.__traceback__) if isinstance(error, FloatingPointError) else error
             return failure(self.function, error_there, path)
@@ -271,12 +275,11 @@ class PathFunction(Contract):
         """A function over lanes, on a view that it cannot write to."""
         view = spot.view()
         view.flags.writeable = False
-        shape = spot.shape[1:] if what == "payoff" else spot.shape
         try:
             values = function(view, **self._bound.named(initial_spot))
         except Exception as error:
             raise failure(function, error, None, what="function" if what == "payoff" else what) from error
-        return checked_lanes(function, values, shape, what=what)
+        return checked_lanes(function, values, spot.shape, what=what)
 
     def _slopes(self, spot: FloatArray, initial_spot: float) -> FloatArray:
         assert self.gradient is not None
@@ -285,16 +288,25 @@ class PathFunction(Contract):
     def _try_path(self, paths: FloatArray, spot: float) -> None:
         plain = run_plainly(self.function, paths, self._bound.named(spot), self._bound.order)
         paid = self._paid(paths, spot)
-        self._same(plain, paid, paths, "pays {1:.10g} compiled by numba and {0:.10g} in plain Python; integers may overflow when compiled")
+        self._same(
+            plain,
+            paid,
+            paths,
+            "pays {1:.10g} compiled by numba and {0:.10g} in plain Python; integers may overflow when compiled",
+        )
 
     def _try_lanes(self, paths: FloatArray, spot: float) -> None:
         paid = self._paid(paths, spot)
         for lane in range(paths.shape[1]):
             if not math.isfinite(paid[lane]):
                 name = name_of(self.function)
-                raise InvalidInput("function", shown(paths[:, lane]), f"must return finite numbers, but {name} returned {paid[lane]}")
+                raise InvalidInput(
+                    "function", shown(paths[:, lane]), f"must return finite numbers, but {name} returned {paid[lane]}"
+                )
         part = self._paid(np.ascontiguousarray(paths[:, :3]), spot)
-        self._same(paid[:3], part, paths, "pays {0:.10g} beside other lanes and {1:.10g} beside fewer; it must treat each lane alone")
+        self._same(
+            paid[:3], part, paths, "pays {0:.10g} beside other lanes and {1:.10g} beside fewer; it must treat each lane alone"
+        )
 
     def _same(self, one: FloatArray, other: FloatArray, paths: FloatArray, said: str) -> None:
         for lane, (a, b) in enumerate(zip(one, other, strict=True)):
@@ -326,7 +338,9 @@ class PathFunction(Contract):
             )
         if self.gradient is not None:
             start, end = segments(times=self.times, spot=spot, vol=vol, count=_SEGMENTS, initial_spot=False)
-            check_gradient(lambda points: self._paid(points, spot), lambda points: self._slopes(points, spot), start, end, name=name)
+            check_gradient(
+                lambda points: self._paid(points, spot), lambda points: self._slopes(points, spot), start, end, name=name
+            )
 
 
 _LOCK = threading.RLock()

@@ -37,7 +37,7 @@ _REASON = 300
 """Characters of numba's own reason, at most."""
 
 
-class LaneFailed(Exception):  # noqa: N818
+class LaneFailed(Exception):
     """An exception of the user's function, and the lane on which it was raised.
 
     Attributes
@@ -59,7 +59,7 @@ class Compiled:
     def __init__(self, function: Callable[..., Any], types: tuple[Any, ...]):
         import numba
 
-        flat = _flattened(rebuilt(function, lambda helper: numba.njit(boundscheck=True)(helper)))
+        flat = _flattened(rebuilt(function, numba.njit(boundscheck=True)))
         self._one_path = numba.njit([numba.float64(numba.float64[::1], *types)], boundscheck=True)(flat)
         self._drive = _driver(types)
 
@@ -155,7 +155,7 @@ def _reason(error: Exception) -> str:
     return (told[0].rstrip(":.") if told else type(error).__name__)[:_REASON] + place
 
 
-class _NotShared(Exception):  # noqa: N818
+class _NotShared(Exception):
     pass
 
 

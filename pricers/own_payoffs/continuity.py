@@ -1,8 +1,9 @@
 r"""Does a payoff jump, and is its gradient right? Tested along segments between paths.
 
-On the segment from path a to path b, :math:`\varphi(u) = f(a + u\,(b - a))`, a payoff without jumps changes by
+On the segment :math:`x_k(u) = a_k^{1-u} b_k^u` from path a to path b, straight in the logarithms of the spots, a payoff without jumps
+changes by
 
-.. math:: \varphi(v) - \varphi(u) = \int_u^v \nabla f \cdot (b - a)\,dw,
+.. math:: \varphi(v) - \varphi(u) = \int_u^v \sum_k \partial_k f(x(w))\, x_k(w) \ln\frac{b_k}{a_k}\,dw, \qquad \varphi(u) = f(x(u)),
 
 which falls to zero with v - u. Where a payoff jumps it does not: the cell of a grid in which a change stands out is divided again and
 again, until its ends are the same path to twelve digits and yet pay differently. Bumps at random paths would hardly ever meet a jump;
@@ -33,15 +34,16 @@ Payoff = Callable[[FloatArray], FloatArray]
 _GRID = 64
 """Cells of a segment's first grid."""
 
-_PARTS, _LEVELS = 8, 12
-"""Each level divides a cell in eight: after twelve, its ends agree to 2^-42 of the segment."""
+_PARTS, _LEVELS = 8, 14
+"""Each level divides a cell in eight: after fourteen, its ends agree to 2^-48 of the segment."""
 
 _SUSPECTS = 4
-"""Cells of a segment that are looked into, of each kind: with the largest change, and with the change most unlike its neighbours'."""
+"""Cells of a segment that are divided, of each kind: with the largest change, with the change most unlike its neighbours', and with the
+largest change of slope for its size."""
 
 _JUMP = 1e-5
-"""The least jump that is one, as a share of the range of the payoffs on all segments. The square root of an amount changes by 5e-7 of it
-over the smallest cells."""
+"""The least jump that is one, as a share of the range of the payoffs on a segment, or of a quarter of the usual range where that is
+larger. The square root of an amount changes by 6e-8 of it over the smallest cells."""
 
 _ROUNDING = 256 * np.finfo(float).eps
 """What of a payoff is rounding, as a share of its size."""
@@ -87,7 +89,9 @@ def trial_paths(*, times: tuple[float, ...], spot: float, vol: float, count: int
     return paths
 
 
-def segments(*, times: tuple[float, ...], spot: float, vol: float, count: int, initial_spot: bool) -> tuple[FloatArray, FloatArray]:
+def segments(
+    *, times: tuple[float, ...], spot: float, vol: float, count: int, initial_spot: bool
+) -> tuple[FloatArray, FloatArray]:
     """Both ends of segments, [coordinate, segment]: likely paths for one half, for the other paths of 2.5 times their volatility.
 
     With ``initial_spot`` the first coordinate is today's spot, which moves along each segment, too.
@@ -113,46 +117,54 @@ def find_jump(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | Non
     """A place between ``start`` and ``end`` [coordinate, segment] where the payoff jumps, or None where none was found."""
     count = start.shape[1]
     grid = np.linspace(0.0, 1.0, _GRID + 1)
-    values = _along(payoff, start, end, np.tile(np.arange(count), _GRID + 1), np.repeat(grid, count)).reshape(_GRID + 1, count)
-    scale = float(np.nanmax(values) - np.nanmin(values)) if np.isfinite(values).any() else 0.0
-    least = max(_JUMP * scale, _ROUNDING * float(np.nanmax(np.abs(values), initial=0.0)))
+    values = payoff(_points(start, end, np.tile(np.arange(count), _GRID + 1), np.repeat(grid, count))).reshape(_GRID + 1, count)
+    finite = np.where(np.isfinite(values), values, values[0])
+    spread = np.nan_to_num(np.ptp(finite, axis=0))
+    usual = float(np.median(spread[spread > 0.0])) if (spread > 0.0).any() else 0.0
+    least = np.maximum(_JUMP * np.maximum(spread, 0.25 * usual), _ROUNDING * np.nan_to_num(np.abs(finite).max(axis=0)))
     steps = np.nan_to_num(np.diff(values, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
-    odd = np.abs(steps - _neighbours(steps))
-    chosen = np.concatenate([np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd)])
+    odd, bent = _unlike_neighbours(steps, least)
+    chosen = np.concatenate(
+        [np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd, odd_for_its_place)]
+    )
     place, cell = np.tile(np.arange(count), len(chosen)), chosen.ravel()
-    suspect = np.maximum(np.abs(steps[cell, place]), odd[cell, place]) > least
+    suspect = np.maximum(np.abs(steps[cell, place]), odd[cell, place]) > least[place]
     place, low = place[suspect], grid[cell[suspect]]
     width = 1.0 / _GRID
     for _ in range(_LEVELS):
         if not len(place):
             return None
         inner = low[None] + width * np.linspace(0.0, 1.0, _PARTS + 1)[:, None]
-        values = _along(payoff, start, end, np.tile(place, _PARTS + 1), inner.ravel()).reshape(inner.shape)
+        values = payoff(_points(start, end, np.tile(place, _PARTS + 1), inner.ravel())).reshape(inner.shape)
         steps = np.nan_to_num(np.diff(values, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
         part = np.argmax(np.abs(steps - np.median(steps, axis=0)), axis=0)
         lanes = np.arange(len(place))
         change = np.abs(steps[part, lanes])
-        kept = change > least
+        kept = change > least[place]
         width /= _PARTS
         low, place = (low + width * part)[kept], place[kept]
     if not len(place):
         return None
     worst = int(np.argmax(change[kept]))
-    pair = start[:, place[worst], None] + np.array([low[worst], low[worst] + width]) * (end - start)[:, place[worst], None]
-    paid = payoff(np.ascontiguousarray(pair))
+    pair = _points(start, end, np.repeat(place[worst], 2), np.array([low[worst], low[worst] + width]))
+    paid = payoff(pair)
     return Break(pair[:, 0], pair[:, 1], float(paid[0]), float(paid[1]))
 
 
-def _neighbours(steps: FloatArray) -> FloatArray:
-    """The median of each step with its two neighbours."""
-    padded = np.concatenate([steps[:1], steps, steps[-1:]])
-    median: FloatArray = np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0)
-    return median
+def _unlike_neighbours(steps: FloatArray, least: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """How far each step is from the median of itself and its two neighbours, and where the slope changes for its size."""
+    before, after = np.concatenate([steps[:1], steps[:-1]]), np.concatenate([steps[1:], steps[-1:]])
+    median = np.median([before, steps, after], axis=0)
+    odd = np.abs(steps - median)
+    smallest = least + np.finfo(float).tiny
+    bent = np.maximum(odd / (np.abs(median) + smallest), np.abs(after - before) / (np.abs(after) + np.abs(before) + smallest))
+    return odd, bent
 
 
-def _along(payoff: Payoff, start: FloatArray, end: FloatArray, place: npt.NDArray[np.intp], u: FloatArray) -> FloatArray:
-    """Payoffs at points of segments: ``place`` says which segment, ``u`` how far along it."""
-    return payoff(start[:, place] + u * (end - start)[:, place])
+def _points(start: FloatArray, end: FloatArray, place: npt.NDArray[np.intp], u: FloatArray) -> FloatArray:
+    """Points of segments, [coordinate, point]: ``place`` says which segment, ``u`` how far along it."""
+    found: FloatArray = start[:, place] * np.exp(u * np.log(end / start)[:, place])
+    return found
 
 
 def check_gradient(payoff: Payoff, gradient: Payoff, start: FloatArray, end: FloatArray, *, name: str) -> None:
@@ -175,8 +187,8 @@ def check_gradient(payoff: Payoff, gradient: Payoff, start: FloatArray, end: Flo
     count = start.shape[1]
     place = np.repeat(np.arange(count), 8)
     u = np.random.default_rng(5).uniform(0.05, 0.95, size=len(place))
-    direction = (end - start)[:, place]
-    points = start[:, place] + u * direction
+    points = _points(start, end, place, u)
+    direction = points * np.log(end / start)[:, place]
     claimed = gradient(points)
     if not np.isfinite(claimed).all():
         lane = int(np.argmax(~np.isfinite(claimed).all(axis=0)))

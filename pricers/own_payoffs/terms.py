@@ -128,7 +128,9 @@ def _parameters(function: Callable[..., Any], over: str) -> list[inspect.Paramet
         if other.kind is inspect.Parameter.VAR_POSITIONAL:
             raise InvalidInput("function", name, f"must name each of its terms, which are bound by name, and takes {other}")
         if other.kind is inspect.Parameter.VAR_KEYWORD and over == "path":
-            raise InvalidInput("function", name, f'must name each of its terms to be compiled, and takes {other}; or say over="lanes"')
+            raise InvalidInput(
+                "function", name, f'must name each of its terms to be compiled, and takes {other}; or say over="lanes"'
+            )
         if other.kind is inspect.Parameter.POSITIONAL_ONLY and over == "lanes":
             raise InvalidInput("function", name, f"must take its terms by name, and {other.name} is positional only")
     return others

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pricers.errors import InvalidInput
 from pricers.own_payoffs.terms import name_of, source_of
 
-__all__ = ["checked_lanes", "checked_number", "failure", "rebuilt", "run_plainly", "shown"]
+__all__ = ["checked_lanes", "checked_number", "failure", "plain_call", "rebuilt", "run_plainly", "shown"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -34,7 +34,9 @@ def shown(path: FloatArray) -> str:
     return f"path {', '.join(values)}"
 
 
-def failure(function: Callable[..., Any], error: BaseException, path: FloatArray | None, *, what: str = "function") -> InvalidInput:
+def failure(
+    function: Callable[..., Any], error: BaseException, path: FloatArray | None, *, what: str = "function"
+) -> InvalidInput:
     """The error that says what a user's function raised, in which line, on which path."""
     text = " ".join(str(error).split())[:_QUOTED]
     said = f"{name_of(function)} raised {type(error).__name__}" + (f": {text}" if text else "") + _line(function, error)
@@ -72,7 +74,9 @@ def rebuilt(function: Callable[..., Any], convert: Callable[[FunctionType], Any]
         return value if helper is None or helper in seen else convert(rebuilt(helper, convert, seen))
 
     names = source.__globals__
-    changed = {name: new for name in names_in(source.__code__) if name in names and (new := replaced(names[name])) is not names[name]}
+    changed = {
+        name: new for name in names_in(source.__code__) if name in names and (new := replaced(names[name])) is not names[name]
+    }
     cells = source.__closure__ or ()
     closure = tuple(_cell(cell, replaced) for cell in cells)
     if not changed and all(new is cell for new, cell in zip(closure, cells, strict=True)):
@@ -105,33 +109,35 @@ def _cell(cell: Any, replaced: Callable[[Any], Any]) -> Any:
     return cell if new is value else type(cell)(new)
 
 
+def plain_call(function: Callable[..., Any], terms: Mapping[str, Any], order: tuple[str, ...]) -> Callable[[FloatArray], Any]:
+    """A function of one path with its terms bound, to be run in plain Python: indices are checked, and nothing is compiled.
+
+    Helpers that the user compiled run as Python, too. Parameters that are positional only are given by position.
+    """
+    plain = rebuilt(function, lambda helper: helper)
+    count = max(plain.__code__.co_posonlyargcount - 1, 0)
+    positional = tuple(terms[name] for name in order[:count] if name in terms)
+    named = {name: value for name, value in terms.items() if name not in order[:count]}
+    return lambda path: plain(path, *positional, **named)
+
+
 def run_plainly(function: Callable[..., Any], spot: FloatArray, terms: Mapping[str, Any], order: tuple[str, ...]) -> FloatArray:
-    """A function of one path, run in plain Python on each path of ``spot`` [time, lane]: indices are checked, and nothing is compiled.
+    """What a function of one path returns on each path of ``spot`` [time, lane] in plain Python, [lane].
 
     Raises
     ------
     InvalidInput
         Where it raises an exception or returns anything but a finite real number.
     """
-    plain = rebuilt(function, lambda helper: helper)
-    positional = _positional(plain, terms, order)
-    named = {name: value for name, value in terms.items() if name not in order[: len(positional)]}
-    paid = np.empty(spot.shape[1])
+    call, paid = plain_call(function, terms, order), np.empty(spot.shape[1])
     for lane in range(spot.shape[1]):
-        path = spot[:, lane].copy()
         try:
             with np.errstate(all="ignore"):
-                value = plain(path, *positional, **named)
+                value = call(spot[:, lane].copy())
         except Exception as error:
             raise failure(function, error, spot[:, lane]) from error
         paid[lane] = checked_number(function, value, spot[:, lane])
     return paid
-
-
-def _positional(plain: FunctionType, terms: Mapping[str, Any], order: tuple[str, ...]) -> tuple[Any, ...]:
-    """Terms that a function takes by position only."""
-    count = max(plain.__code__.co_posonlyargcount - 1, 0)
-    return tuple(terms[name] for name in order[:count] if name in terms)
 
 
 def checked_number(function: Callable[..., Any], value: Any, path: FloatArray) -> float:
@@ -150,23 +156,24 @@ def _article(word: str) -> str:
     return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"
 
 
-def checked_lanes(function: Callable[..., Any], values: Any, shape: tuple[int, ...], *, what: str = "payoff") -> FloatArray:
-    """What a function over lanes returned, as floats [lane], or [time, lane] for a gradient.
+def checked_lanes(function: Callable[..., Any], values: Any, spots: tuple[int, ...], *, what: str = "payoff") -> FloatArray:
+    """What a function over lanes returned for ``spots`` of a shape, as floats [lane], or [time, lane] for a gradient.
 
     Raises
     ------
     InvalidInput
         Where it has another shape, or holds anything but real numbers.
     """
-    name = name_of(function)
+    name, shape = name_of(function), spots[1:] if what == "payoff" else spots
+    wanted = f"must have the shape {shape} for spots [time, lane] of the shape {spots}"
     if values is None:
-        raise InvalidInput(what, None, f"must have the shape {shape} for spots [time, lane], but {name} returned nothing")
+        raise InvalidInput(what, None, f"{wanted}, but {name} returned nothing")
     try:
         found = np.asarray(values)
     except ValueError as error:
-        raise InvalidInput(what, type(values).__name__, f"must be one array of the shape {shape}, from {name}: {error}") from None
+        raise InvalidInput(what, type(values).__name__, f"{wanted}, and {name} returned no array: {error}") from None
     if found.dtype.kind not in "fiub":
-        raise InvalidInput(what, str(found.dtype), f"must be an array of real numbers, from {name}")
+        raise InvalidInput(what, str(found.dtype), f"must be made of real numbers, but {name} returned others")
     if found.shape != shape:
-        raise InvalidInput(what, found.shape, f"must have the shape {shape} for spots [time, lane], from {name}")
+        raise InvalidInput(what, found.shape, f"{wanted}, but {name} returned another")
     return np.ascontiguousarray(found, dtype=float)

@@ -124,9 +124,7 @@ def find_jump(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | Non
     least = np.maximum(_JUMP * np.maximum(spread, 0.25 * usual), _ROUNDING * np.nan_to_num(np.abs(finite).max(axis=0)))
     steps = np.nan_to_num(np.diff(values, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
     odd, bent = _unlike_neighbours(steps, least)
-    chosen = np.concatenate(
-        [np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd, odd_for_its_place)]
-    )
+    chosen = np.concatenate([np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd, bent)])
     place, cell = np.tile(np.arange(count), len(chosen)), chosen.ravel()
     suspect = np.maximum(np.abs(steps[cell, place]), odd[cell, place]) > least[place]
     place, low = place[suspect], grid[cell[suspect]]

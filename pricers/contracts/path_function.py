@@ -27,8 +27,9 @@ FloatArray = npt.NDArray[np.float64]
 _TRIALS = 8
 """Made-up paths that a payoff is tried on."""
 
-_SEGMENTS, _SEGMENTS_LIVE = 64, 16
-"""Segments on which jumps are looked for; fewer where today's spot moves, too, and each point is a call of its own."""
+_SEGMENTS, _SEGMENTS_LONG, _SEGMENTS_LIVE = 64, 32, 16
+"""Segments on which jumps are looked for: fewer beyond a hundred dates, and where today's spot moves, too, and each point is a call of
+its own."""
 
 _BUMP = float(np.finfo(float).eps) ** (1 / 3)
 """Relative size of a bump along the path: the error of a smooth payoff's derivative, bump^2 and rounding over bump, is least."""
@@ -322,7 +323,7 @@ class PathFunction(Contract):
                 return self._paid(np.ascontiguousarray(points), math.nan)
             return np.array([self._paid(np.ascontiguousarray(p[1:, None]), float(p[0]))[0] for p in points.T])
 
-        count = _SEGMENTS_LIVE if live else _SEGMENTS
+        count = _SEGMENTS_LIVE if live else _SEGMENTS if len(self.times) <= 100 else _SEGMENTS_LONG
         start, end = segments(times=self.times, spot=spot, vol=vol, count=count, initial_spot=live)
         found, name = find_jump(at, start, end), name_of(self.function)
         if found is not None:

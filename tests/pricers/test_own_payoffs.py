@@ -83,9 +83,13 @@ def test_keyword_only_and_positional_only_parameters():
 
 
 def test_defaults_are_kept_and_a_whole_number_stays_one():
-    def payoff(path, shift=2.0, date=3, side="call"):
-        return (1.0 if side == "call" else -1.0) * (path[date] + shift)
+    def payoff(path, shift=2.0, date=3, up=True):
+        return (1.0 if up else -1.0) * (path[date] + shift)
 
+    def over_lanes(spot, side="call"):
+        return spot[-1] if side == "call" else -spot[-1]
+
+    assert paid(over_lanes, over="lanes") == pytest.approx(SPOTS[-1])
     assert paid(payoff) == pytest.approx(SPOTS[3] + 2.0)
     assert paid(payoff, date=5) == pytest.approx(SPOTS[5] + 2.0)
     assert paid(payoff, date=np.int64(5), shift=1) == pytest.approx(SPOTS[5] + 1.0)

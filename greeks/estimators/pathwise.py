@@ -37,7 +37,7 @@ class Pathwise(PathEstimator):
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""
-        return 1.0 * len(contract.times)
+        return (6.0 if contract.derivative_note else 1.0) * len(contract.times)  # two payoffs more where it is bumped
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, increasing, one_of
+from pricers.kernel import kernel
 from pricers.own_payoffs.compiled import Compiled, LaneFailed, compiled
 from pricers.own_payoffs.continuity import check_gradient, find_jump, segments, trial_paths
 from pricers.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
@@ -38,6 +39,28 @@ _USUAL_VOL = 0.2
 """Of the paths that a payoff is tried on where no model is known."""
 
 _RESERVED = ("function", "times", "over", "gradient", "continuous", "terms")
+
+
+@kernel
+def _bumped(spot, tangent, bump, same, up, down, size):
+    """Spots moved along the tangent [time, lane] or [time, 1] and against it, each path by ``size`` [lane].
+
+    The size is ``same``, or where that is zero what moves no spot by more than ``bump`` of itself.
+    """
+    many = tangent.shape[1] > 1
+    for lane in range(size.shape[0]):
+        size[lane] = 0.0
+    for t in range(spot.shape[0]):
+        for lane in range(size.shape[0]):
+            moved = abs(tangent[t, lane if many else 0])
+            size[lane] = moved if moved > size[lane] else size[lane]
+    for lane in range(size.shape[0]):
+        size[lane] = same if same > 0.0 else bump / size[lane] if size[lane] > 0.0 else 1.0
+    for t in range(spot.shape[0]):
+        for lane in range(size.shape[0]):
+            shift = spot[t, lane] * size[lane] * tangent[t, lane if many else 0]
+            up[t, lane] = spot[t, lane] + shift
+            down[t, lane] = spot[t, lane] - shift
 
 
 class PathFunction(Contract):
@@ -186,6 +209,7 @@ class PathFunction(Contract):
         NotApplicable
             Where numba cannot compile it.
         """
+        vol = min(max(vol, 0.01), 2.0 / math.sqrt(self.times[-1]))  # so that made-up paths move, and stay among the numbers
         near = (math.log(1.25), math.log(1.5))
         asked = math.log(spot), math.log(vol)
         if any(all(abs(a - b) < w for a, b, w in zip(asked, old, near, strict=True)) for old in self._tried):
@@ -213,14 +237,11 @@ class PathFunction(Contract):
             if parameter == "spot" and self.uses_initial_spot:
                 moved += self.initial_spot_derivative(paths)
             return moved
-        tangent = np.broadcast_to(paths.law.tangent(parameter), paths.spot.shape)
-        if parameter == "spot" and self.uses_initial_spot:
-            size, by_start = np.full(paths.spot.shape[1], _BUMP * start), _BUMP * start
-        else:
-            largest = np.abs(tangent).max(axis=0)
-            size, by_start = np.where(largest > 0.0, _BUMP / np.where(largest > 0.0, largest, 1.0), 1.0), 0.0
-        shift = paths.spot * (size * tangent)
-        up, down = (self._paid(paths.spot + sign * shift, start + sign * by_start) for sign in (1.0, -1.0))
+        moves = parameter == "spot" and self.uses_initial_spot  # then all bumps have one size, as that of today's spot has
+        up_spot, down_spot, size = empty(paths.spot.shape), empty(paths.spot.shape), empty((paths.lanes,))
+        _bumped(paths.spot, paths.law.tangent(parameter), _BUMP, _BUMP * start if moves else 0.0, up_spot, down_spot, size)
+        by_start = _BUMP * start if moves else 0.0
+        up, down = self._paid(up_spot, start + by_start), self._paid(down_spot, start - by_start)
         return (up - down) / (2.0 * size)
 
     def initial_spot_derivative(self, paths: Paths) -> FloatArray:

@@ -122,6 +122,7 @@ class _GreekSampler(Sampler):
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.recipes: dict[tuple[str, str], Recipe] = {}
         self.greeks = tuple(greek.name for greek in job.greeks)
+        job.contract.check_payoff(spot=job.scene.market.spot, vol=job.scene.model.scale("vol"))
         for estimator in job.estimators:
             if isinstance(estimator, PathEstimator):
                 for greek in job.greeks:

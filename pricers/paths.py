@@ -198,9 +198,11 @@ class Paths:
         How the spots move with each parameter.
     foreseen : Needs
         What will be asked for, as far as known.
+    initial_spot : float, optional
+        Today's spot, where the paths start.
     """
 
-    __slots__ = ("_known", "_spot", "foreseen", "lanes", "law", "log_discount", "times")
+    __slots__ = ("_known", "_spot", "foreseen", "initial_spot", "lanes", "law", "log_discount", "times")
 
     def __init__(
         self,
@@ -211,9 +213,10 @@ class Paths:
         log_discount: float,
         law: Law,
         foreseen: Needs = Needs(),  # noqa: B008
+        initial_spot: float | None = None,
     ):
         self.times, self.lanes, self.log_discount, self.law = times, lanes, log_discount, law
-        self.foreseen, self._spot = foreseen, spot
+        self.foreseen, self._spot, self.initial_spot = foreseen, spot, initial_spot
         self._known: dict[Hashable, Any] = {}
 
     @property

@@ -26,6 +26,7 @@ class _PresentValue(Sampler):
     observed: Observation
 
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
+        contract.check_payoff(spot=market.spot, vol=model.scale("vol"))
         self.contract, self.model, self.market = contract, model, market
         self.stream, self.lattice, self.shape = "", model.lattice(contract.times, plan.steps_per_year), (1, 1)
         self.factors = model.factors

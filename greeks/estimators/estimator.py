@@ -13,13 +13,14 @@ import numpy.typing as npt
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
+from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "payoff", "slopes_of"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "needs_initial_spot_term", "payoff", "slopes_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,6 +51,32 @@ class Scene:
 def payoff(contract: Contract, paths: Paths) -> FloatArray:
     """`Contract.payoff`, not discounted, made once for these paths; not to be written to."""
     return paths.once(("payoff", id(contract)), lambda: contract.payoff(paths))
+
+
+def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:
+    r"""Whether payoff times score lacks the payoff's own derivative by today's spot, for :math:`f(S, S_0)`.
+
+    The score is of the path's density. Whoever weighs a payoff by it asks this first, and adds `Contract.initial_spot_derivative`
+    times the score by the Greek's other parameter, if it has one.
+
+    Raises
+    ------
+    NotApplicable
+        Where that derivative is not enough: for a payoff that may jump, and for gamma, which would differentiate the payoff twice.
+    """
+    if not contract.uses_initial_spot or "spot" not in greek.parameters:
+        return False
+    if greek.parameters == ("spot", "spot"):
+        raise NotApplicable(
+            f"{greek.name} of a payoff that depends on today's spot itself has no score: use FiniteDifference(), or give the reference "
+            "spot as a term, which then stays as it is"
+        )
+    if contract.jumps:
+        raise NotApplicable(
+            f"{greek.name} of a payoff that depends on today's spot itself is more than payoff times score: use FiniteDifference(), "
+            "say continuous=True if it does not jump, or give the reference spot as a term, which then stays as it is"
+        )
+    return True
 
 
 def slopes_of(contract: Contract, parameters: tuple[str, ...]) -> frozenset[tuple[str, str]]:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, needs_initial_spot_term, payoff
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
@@ -40,6 +40,10 @@ class LikelihoodRatio(PathEstimator):
     same paths. Second derivatives take the second-order score. The variance of delta grows like the inverse of the first
     interval, that of vega like the number of dates: short first intervals and many dates call for another method beside it.
 
+    A payoff that depends on today's spot itself, :math:`f(S, S_0)`, moves with it in a way that the score of the path does not know:
+    delta and vanna get :math:`E[D\,\partial_{S_0} f]` and :math:`E[D\,\partial_{S_0} f\,\partial_\sigma \ln p]` beside it, where the
+    payoff is continuous; else, and for gamma, the method refuses.
+
     Sources: Broadie and Glasserman (1996), Management Science 42, section 3; Glasserman (2004), section 7.3.
     """
 
@@ -50,6 +54,7 @@ class LikelihoodRatio(PathEstimator):
         if len(greek.parameters) > 1 and not {"rate", "time"}.isdisjoint(greek.parameters):
             raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")
         scene.model.require_score(greek.parameters)
+        beside = needs_initial_spot_term(greek, contract)
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -58,6 +63,9 @@ class LikelihoodRatio(PathEstimator):
                 np.multiply(paid, discount, out=out[0])
                 return
             _weigh(paid, path.score(*greek.parameters), path.log_discount_slope(greek.parameters[0]), greek.sign * discount, out)
+            if beside:
+                moved = contract.initial_spot_derivative(path) * (greek.sign * discount)
+                out[0] += moved if len(greek.parameters) == 1 else moved * path.score(greek.parameters[1])
 
         needs = Needs(summaries=contract.summaries, scores=frozenset(greek.parameters))
         return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=1 if greek.parameters else 0)

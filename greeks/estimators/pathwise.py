@@ -37,7 +37,7 @@ class Pathwise(PathEstimator):
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""
-        return 1.0 * len(contract.times)
+        return (6.0 if contract.derivative_note else 1.0) * len(contract.times)  # two payoffs more where it is bumped
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""
@@ -48,6 +48,11 @@ class Pathwise(PathEstimator):
         if len(greek.parameters) > 1 and greek.parameters[0] != "spot":
             raise NotApplicable(
                 f"pathwise {greek.name} would differentiate the payoff twice; use LikelihoodRatio() or FiniteDifference()"
+            )
+        if contract.uses_initial_spot and greek.parameters == ("spot", "spot"):
+            raise NotApplicable(
+                f"pathwise {greek.name} takes a score, which does not know that the payoff depends on today's spot itself; "
+                "use FiniteDifference()"
             )
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
@@ -69,4 +74,5 @@ class Pathwise(PathEstimator):
 
         slopes = slopes_of(contract, greek.parameters[:1])
         needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))
-        return Recipe(scenes=(scene,), needs=needs, samples=samples)
+        note = contract.derivative_note if greek.parameters else ""
+        return Recipe(scenes=(scene,), needs=needs, samples=samples, note=note)

@@ -98,6 +98,16 @@ class Contract(ABC):
         return f"a {self.family} payoff jumps"
 
     @property
+    def uses_initial_spot(self) -> bool:
+        """Whether the payoff depends on today's spot itself, beside the spots at its dates: scores of paths do not know of that."""
+        return False
+
+    @property
+    def derivative_note(self) -> str:
+        """What a reader should know of `derivative`, where it is no exact one."""
+        return ""
+
+    @property
     def relatives(self) -> tuple[Contract, ...]:
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()
@@ -122,6 +132,15 @@ class Contract(ABC):
         """The payoff as a claim on an average of the spot over all of the contract's dates, where it is one."""
         return None
 
+    def check_payoff(self, *, spot: float, vol: float) -> None:  # noqa: B027
+        """Try the payoff before paths are simulated, where users may have written what is wrong; contracts of the house need not.
+
+        Raises
+        ------
+        InvalidInput
+            Where it cannot be computed.
+        """
+
     @abstractmethod
     def payoff(self, paths: Paths) -> FloatArray:
         """What is paid at the last date, undiscounted, [lane]."""
@@ -135,3 +154,13 @@ class Contract(ABC):
             Where the payoff jumps: its mean moves although almost no path's payoff does.
         """
         raise NotApplicable(f"{self.gradient_lacks_because} and has no pathwise derivative; use LikelihoodRatio()")
+
+    def initial_spot_derivative(self, paths: Paths) -> FloatArray:
+        """Derivative of the payoff by today's spot itself, [lane], the spots at its dates held: see `uses_initial_spot`.
+
+        Raises
+        ------
+        NotApplicable
+            Where the payoff may jump, or does not depend on it.
+        """
+        raise NotApplicable(f"a {self.family} payoff has no derivative by today's spot itself; use FiniteDifference()")

@@ -87,6 +87,7 @@ class GBM(Model):
             log_discount=made.log_discount,
             law=law,
             foreseen=look.needs,
+            initial_spot=market.spot,
         )
 
     def bumped(self, parameter: str, by: float) -> GBM:

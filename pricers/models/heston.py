@@ -115,6 +115,7 @@ class Heston(Model):
                 last=int(observed.index[-1]),
             ),
             foreseen=look.needs,
+            initial_spot=market.spot,
         )
 
     def require_score(self, parameters: tuple[str, ...]) -> None:

@@ -152,14 +152,14 @@ def test_a_function_of_one_path_and_the_same_over_lanes():
 
 def test_a_function_that_cannot_be_compiled_says_the_way_out():
     def payoff(path):
-        return {"a": path}.get("b", object())
+        return sum({"a": path[-1], 1: 0.0}.values())
 
     with pytest.raises(NotApplicable, match='over="lanes"'):
         PathFunction(payoff, times=DATES).payoff(PATHS)
 
 
 def test_a_function_of_the_wrong_shape_is_refused():
-    with pytest.raises(InvalidInput, match=r"must have the shape \(3,\)"):
+    with pytest.raises(InvalidInput, match=r"must have the shape \(8,\) for spots \[time, lane\] of the shape \(3, 8\)"):
         PathFunction(lambda spot: spot, times=DATES, over="lanes").payoff(PATHS)
 
 

@@ -51,8 +51,8 @@ _ROUND = 1.5e6
 _PER_PATH = 15.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
 
-_CARRIED = 60.0
-"""How many paths of the run must carry a number, by what the pilot says, for its error to be known in the end."""
+_SEEN, _CARRIED = 4.0, 60.0
+"""How many paths of the pilot, and by that of the run, must carry a number for its error to be known in the end."""
 
 _ROUNDING = 1e-12
 """What of a number is no error but rounding."""
@@ -224,10 +224,15 @@ def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: 
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))
         if estimate is not None:
-            known = estimate.resolved or estimate.effective * plan.paths / estimate.paths >= _CARRIED
+            known = estimate.resolved or _foreseen(estimate, plan.paths)
             score = _variance(found.statistics(greek, candidate.name), estimate) * (simulated + candidate.work(job.contract))
             scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known=known))
     return tuple(sorted(scored, key=_rank))
+
+
+def _foreseen(estimate: Estimate, paths: int) -> bool:
+    """Whether a run of so many paths will know the error, by what a pilot saw."""
+    return estimate.effective >= _SEEN and estimate.effective * paths / estimate.paths >= _CARRIED
 
 
 def _variance(found: Statistics, estimate: Estimate) -> float:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from greeks.estimators.estimator import Recipe, Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.estimate import ROUNDING, Moments, Statistics, bound, controlled, why_unknown
+from pricers.estimate import Moments, Statistics, bound, controlled, is_rounding, why_unknown
 
 __all__ = ["Resolution", "resolve", "spread"]
 
@@ -64,7 +64,7 @@ def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, c
     constant = found.stderr <= max(1e-12 * abs(found.value), 1e-7 * rows)
     if not why or (certain and constant):
         return Resolution(weights, found)
-    effective = math.nan if found.stderr <= ROUNDING * rows else found.effective  # what rounding leaves says nothing
+    effective = math.nan if is_rounding(found, rows) else found.effective  # what rounding leaves says nothing
     return Resolution(weights, found._replace(stderr=math.nan, effective=effective), f"error not known: {why}")
 
 

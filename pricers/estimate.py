@@ -22,6 +22,7 @@ __all__ = [
     "Statistics",
     "bound",
     "controlled",
+    "is_rounding",
     "quantile",
     "student",
     "symmetric",
@@ -271,6 +272,11 @@ ROUNDING = 1e-6
 tell it were not drawn."""
 
 
+def is_rounding(found: Statistics, spread: float) -> bool:
+    """Whether an error is no more than rounding; see `why_unknown`."""
+    return found.stderr <= max(ROUNDING * spread, 1e-14 * abs(found.value))
+
+
 def why_unknown(found: Statistics, spread: float, paths: int, *, heavy: bool = False) -> str:
     """Why the error of a mean cannot be known from its paths; empty where it is known.
 
@@ -285,7 +291,7 @@ def why_unknown(found: Statistics, spread: float, paths: int, *, heavy: bool = F
     """
     if not math.isfinite(found.value):
         return ""
-    if found.stderr <= max(ROUNDING * spread, 1e-14 * abs(found.value)):
+    if is_rounding(found, spread):
         return (
             f"no path of {paths} differs from the others"
             if spread <= 1e-14 * abs(found.value)

@@ -345,19 +345,20 @@ class Folds(NamedTuple):
 def controlled(moments: Moments, target: int, controls: tuple[int, ...]) -> FloatArray:
     r"""Weights [fold, row] of ``target`` less its regression on zero-mean ``controls``, fitted on the other fold.
 
-    :math:`Y - \beta^\top C` with :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}` (Glasserman 2004, section 4.1.2). A control without variance
-    gets no weight, and none has any where the other fold has less than ten paths for each.
+    :math:`Y - \beta^\top C` with :math:`\beta = \Sigma_C^{-1}\Sigma_{CY}` (Glasserman 2004, section 4.1.2). No control has a weight where
+    the other fold has less than ten paths for each, and none whose mean there is more than eight of its standard errors away from zero:
+    it varies on paths that were not drawn, and what is left of it is a constant.
     """
-    weights, index = moments.only(target), list(controls)
-    if not index:
-        return weights
+    weights, index = moments.only(target), np.array(controls, dtype=np.int64)
     folds = moments.folds
-    inner, cross = folds.comoment[:, index][:, :, index], folds.comoment[:, index, target]
-    known = np.isfinite(inner).all(axis=(1, 2)) & np.isfinite(cross).all(axis=1) & (folds.counts >= 10 * len(index))
     for fold in range(FOLDS):
-        other = FOLDS - 1 - fold
-        if known[other]:
-            weights[fold, index] = -_slope(inner[other], cross[other])
+        count, mean, comoment = (part[FOLDS - 1 - fold] for part in folds)
+        with np.errstate(invalid="ignore"):
+            varies = count * np.abs(mean[index]) <= 8.0 * np.sqrt(comoment[index, index])
+        used = index[varies]
+        inner, cross = comoment[np.ix_(used, used)], comoment[used, target]
+        if len(used) and count >= 10 * len(index) and np.isfinite(inner).all() and np.isfinite(cross).all():
+            weights[fold, used] = -_slope(inner, cross)
     return weights
 
 

@@ -146,6 +146,7 @@ class DiskCache(numba.core.caching._Cache):
                 return
             trusted_folder.make(self._folder, _MODE)
             if trusted_folder.untrusted(self._folder) is None:  # what was not there when it was first examined
+                kernel_entry.sweep(self._folder)
                 kernel_entry.write(file, _entry_name(file), _NUMBA.serialize.dumps(data._reduce()))
 
     def enable(self) -> None:
@@ -226,7 +227,6 @@ def _usable(name: str, refused: list[tuple[Path, str]]) -> Path | None:
                 _prune(root)
                 trusted_folder.make(folder, 0o700)
             os.utime(folder)
-            kernel_entry.sweep(folder)
             tempfile.TemporaryFile(dir=folder).close()
         except (OSError, RuntimeError):  # RuntimeError: the user has no home
             continue

@@ -68,6 +68,8 @@ class Package:
             shutil.copy(module.__file__, self.sources)
         (self.sources / "__init__.py").touch()
         (self.sources / "caller.py").write_text(CALLER)
+        (root / "tmp").mkdir()
+        self.environment = {"HOME": str(self.home), "USERPROFILE": str(self.home), "TMPDIR": str(root / "tmp")}
         self.write(shift=1.0)
 
     def write(self, shift):
@@ -79,11 +81,9 @@ class Package:
     def start(self, *, before="", **environment):
         names = ("SCOREGREEKS_CACHE_DIR", "XDG_CACHE_HOME", "LOCALAPPDATA")
         inherited = {name: value for name, value in os.environ.items() if name not in names}
-        home = {"HOME": str(self.home), "USERPROFILE": str(self.home), "TMPDIR": str(self.root / "tmp")}
-        (self.root / "tmp").mkdir(exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-W", "error", "-c", MAIN.format(before=before)],
-            env={**inherited, **home, "PYTHONPATH": str(self.sources.parent), **environment},
+            env={**inherited, **self.environment, "PYTHONPATH": str(self.sources.parent), **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

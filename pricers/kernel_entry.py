@@ -53,13 +53,14 @@ def read(file: Path, name: str) -> bytes:
     try:
         descriptor = os.open(file, flags)
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):  # a symbolic link, a folder, a socket
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a symbolic link, a socket
             raise Unusable(f"{file} is not a plain file") from error
         raise
-    with open(descriptor, "rb") as stream:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise Unusable(f"{file} is not a plain file")
+    info = os.fstat(descriptor)
+    if not stat.S_ISREG(info.st_mode):
+        os.close(descriptor)
+        raise Unusable(f"{file} is not a plain file")
+    with os.fdopen(descriptor, "rb") as stream:
         if sys.platform != "win32" and (info.st_uid not in (0, os.getuid()) or trusted_folder.others_can_write(info)):
             raise Unusable(f"{file} can be written by others")
         header = stream.read(_HEADER.size)
@@ -85,7 +86,7 @@ def write(file: Path, name: str, content: bytes) -> None:
     part = file.with_name(f"{_PART}{uuid.uuid4().hex}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(part, flags, 0o644), "wb") as stream:
+        with os.fdopen(os.open(part, flags, 0o644), "wb") as stream:
             stream.write(_HEADER.pack(_MAGIC, len(content), _digest(name, content)))
             stream.write(content)
         part.replace(file)

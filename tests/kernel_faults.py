@@ -110,6 +110,7 @@ def faults(folder, setup, damage, *, environment, timeout, cwd=None):
         capture_output=True,
         text=True,
         timeout=timeout,
+        check=False,
         cwd=cwd,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -7,9 +7,8 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 import kernel_faults
+import pytest
 from kernel_package import Package
 
 BUDGET = int(os.environ.get("CAMPAIGN_CACHE_FAULTS", "1000"))
@@ -22,9 +21,7 @@ def hurt(package, count, seed):
     environment = {**package.environment, "PYTHONPATH": str(package.sources.parent)}
     damage = kernel_faults.mutations(count, seed=seed)
     timeout = 60 + 20 * count
-    return kernel_faults.faults(
-        folder, kernel_faults.PACKAGE, damage, environment=environment, timeout=timeout, cwd=package.root
-    )
+    return kernel_faults.faults(folder, kernel_faults.PACKAGE, damage, environment=environment, timeout=timeout, cwd=package.root)
 
 
 def test_damaged_kernels_neither_crash_nor_change_a_number(tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from kernel_package import Package, finish
+
 from pricers.kernel import kernel
+
 
 @pytest.fixture
 def package(tmp_path):

@@ -20,11 +20,12 @@ import llvmlite
 import numba
 import numba.core.caching
 import numba.core.compiler
+import numba.core.registry
 import numba.core.serialize
 
-from pricers import kernel_entry, trusted_folder
+from pricers import interpreted, kernel_entry, trusted_folder
 
-__all__ = ["device", "kernel"]
+__all__ = ["device", "instruction_set", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NUMBA: Any = numba.core  # its inside has no types
@@ -56,6 +57,8 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     array (on some processors that waits for the memory, at three times the cost) but kept in a local variable; one array
     is written to another by `pricers.lanes.copy`, because ``out[:] = x`` takes three times as long (number by number, each looked up).
 
+    With NUMBA_DISABLE_JIT=1 in the environment kernels run as plain Python (`pricers.interpreted`), with the same results, slowly.
+
     Parameters
     ----------
     function : callable, optional
@@ -70,7 +73,9 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     fastmath = {"reassoc", "contract"} if sums else False
 
     def compiled(function: F) -> F:
-        return _jit(function, cached=cached, fastmath=fastmath)
+        return (
+            interpreted.interpreted(function) if _NUMBA.config.DISABLE_JIT else _jit(function, cached=cached, fastmath=fastmath)
+        )
 
     return compiled if function is None else compiled(function)
 
@@ -80,7 +85,19 @@ def device(function: F) -> F:
 
     Its arithmetic stays strict inside a kernel with ``sums=True``, because flags belong to operations.
     """
-    return _jit(function, cached=True, forceinline=True)
+    return function if _NUMBA.config.DISABLE_JIT else _jit(function, cached=True, forceinline=True)
+
+
+def instruction_set() -> dict[str, str]:
+    """What kernels are compiled for: the ``cpu``, as LLVM names it, and a digest of the ``features`` that are used of it.
+
+    Where both are the same, and the versions of this package, Python, numba and NumPy too, results have the same bits. Else sums may
+    be taken in another order. Without compilation the name is "none".
+    """
+    if _NUMBA.config.DISABLE_JIT:
+        return {"cpu": "none", "features": ""}
+    _, cpu, features = _NUMBA.registry.cpu_target.target_context.codegen().magic_tuple()
+    return {"cpu": cpu, "features": hashlib.sha256(features.encode()).hexdigest()[:16]}
 
 
 def _jit(function: F, *, cached: bool, **options: Any) -> F:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import time
 
+import pricers.interpreted
 import pricers.kernel
 import pricers.kernel_entry
 import pricers.trusted_folder
 
-MACHINERY = (pricers.kernel, pricers.kernel_entry, pricers.trusted_folder)
+MACHINERY = (pricers.interpreted, pricers.kernel, pricers.kernel_entry, pricers.trusted_folder)
 
 CALLEE = """
 from pricers.kernel import device, kernel

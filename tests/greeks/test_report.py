@@ -52,8 +52,8 @@ def test_files_of_a_report(written):
 
 
 def test_csv_has_every_bit_and_parquet_every_row(run, written):
-    exactly = {"keep_default_na": False, "na_values": {"value": [""], "stderr": [""]}, "float_precision": "round_trip"}
-    frame = pd.read_csv(written / "risk.csv", dtype={"z": str}, **exactly)
+    exactly = dict.fromkeys(("value", "stderr"), lambda cell: float(cell or "nan"))  # pandas before 3 reads the last bit wrong
+    frame = pd.read_csv(written / "risk.csv", keep_default_na=False, converters=exactly, dtype={"z": str})
     np.testing.assert_array_equal(frame["value"], run.frame["value"])
     np.testing.assert_array_equal(frame["stderr"], run.frame["stderr"])
     pd.testing.assert_frame_equal(pd.read_parquet(written / "risk.parquet"), run.frame)

@@ -63,9 +63,13 @@ def _horner(typing_context: Any, x: Any, coefficients: Any) -> Any:
     return types.float64(types.float64, coefficients), generate
 
 
+_CONFIG: Any = config  # made of the environment's variables, which no stub can know
+_PLAIN: bool = bool(_CONFIG.DISABLE_JIT)
+
+
 def _inline(definition: Any, twin: Any) -> Any:
     """As what its result is called in a kernel, which no stub can know."""
-    return twin if config.DISABLE_JIT else intrinsic(definition)
+    return twin if _PLAIN else intrinsic(definition)
 
 
 def _sqrt(x: float) -> float:
@@ -76,7 +80,7 @@ fma: Callable[[float, float, float], float] = _inline(_fma, interpreted.fma)
 bits: Callable[[float], Any] = _inline(_bits, interpreted.bits)
 from_bits: Callable[[Any], float] = _inline(_from_bits, interpreted.from_bits)
 horner: Callable[[float, tuple[float, ...]], float] = _inline(_horner, interpreted.horner)
-sqrt: Callable[[float], float] = interpreted.sqrt if config.DISABLE_JIT else device(_sqrt)
+sqrt: Callable[[float], float] = interpreted.sqrt if _PLAIN else device(_sqrt)
 """Square root; NaN below zero, for lanes of which the result is not taken."""
 
 LOG2_E = 1.4426950408889634

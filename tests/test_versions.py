@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-import noxfile
-
 ROOT = Path(__file__).parents[1]
 SPEC = importlib.util.spec_from_file_location("noxfile", ROOT / "noxfile.py")
 noxfile = importlib.util.module_from_spec(SPEC)

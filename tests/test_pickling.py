@@ -246,11 +246,9 @@ def test_a_read_only_mapping_stays_one():
         data.underlyings["C"] = data.underlyings["A"]
 
 
-@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+@pytest.mark.parametrize("method", sorted(set(multiprocessing.get_all_start_methods()) - {"fork"}))  # a test process has threads
 def test_bad_input_in_a_process_pool_is_that_job_s_error_alone(method):
     context = multiprocessing.get_context(method)
-    if method == "fork" and threading.active_count() > 1:
-        pytest.skip("forking a process that runs threads is not safe")
     with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
         jobs = [pool.submit(GBM, vol=vol) for vol in (0.1, -0.1, 0.3)]
         bad = jobs[1].exception(timeout=120)

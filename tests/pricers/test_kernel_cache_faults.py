@@ -106,6 +106,7 @@ def test_an_entry_that_belongs_to_someone_else_is_refused(entry):
         kernel_entry.read(entry, "kernels-a/entry")
 
 
+@posix
 def test_a_huge_file_is_refused_before_it_is_read(entry):
     with entry.open("r+b") as file:
         file.truncate(2**40)  # a hole: a terabyte that takes no room
@@ -261,6 +262,7 @@ def test_where_others_can_replace_everything_nothing_is_kept(places):
     assert list((places / "tmp").iterdir()) == []
 
 
+@posix
 def test_planted_code_is_not_run(package):
     """A pickle with a valid digest, in every place where this process would look for a kernel."""
     marker = package.root / "run"
@@ -293,6 +295,7 @@ def test_old_entries_without_a_digest_are_not_run(package):
     assert package.run()["hits"] == 1
 
 
+@posix
 def test_a_cache_filled_beforehand_and_read_only_serves(package):
     chosen = package.root / "chosen"
     folder = Path(package.run(SCOREGREEKS_CACHE_DIR=str(chosen))["folder"])

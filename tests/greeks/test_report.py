@@ -52,7 +52,7 @@ def test_files_of_a_report(written):
 
 
 def test_csv_has_every_bit_and_parquet_every_row(run, written):
-    exactly = dict.fromkeys(("value", "stderr", "desk_value"), lambda cell: float(cell or "nan"))  # pandas before 3 reads the last bit wrong
+    exactly = dict.fromkeys(("value", "stderr", "desk_value"), lambda cell: float(cell or "nan"))  # pandas 2 rounds twice
     frame = pd.read_csv(written / "risk.csv", keep_default_na=False, converters=exactly, dtype={"z": str})
     np.testing.assert_array_equal(frame["value"], run.frame["value"])
     np.testing.assert_array_equal(frame["stderr"], run.frame["stderr"])

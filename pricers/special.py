@@ -73,6 +73,7 @@ def _inline(definition: Any, twin: Any) -> Any:
 
 
 def _sqrt(x: float) -> float:
+    """Square root; NaN below zero, for lanes of which the result is not taken."""
     return math.sqrt(x)
 
 
@@ -81,7 +82,6 @@ bits: Callable[[float], Any] = _inline(_bits, interpreted.bits)
 from_bits: Callable[[Any], float] = _inline(_from_bits, interpreted.from_bits)
 horner: Callable[[float, tuple[float, ...]], float] = _inline(_horner, interpreted.horner)
 sqrt: Callable[[float], float] = interpreted.sqrt if _PLAIN else device(_sqrt)
-"""Square root; NaN below zero, for lanes of which the result is not taken."""
 
 LOG2_E = 1.4426950408889634
 """Powers of e are powers of two: :math:`e^x = 2^{x \\log_2 e}`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import datetime as dt
+import functools
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -166,6 +167,10 @@ class MarketData:
             if not isinstance(underlying, Underlying):
                 raise InvalidInput(f"underlyings.{name}", underlying, "must be an Underlying")
         object.__setattr__(self, "underlyings", MappingProxyType(dict(self.underlyings)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy`, which a read-only view of a dictionary knows nothing of."""
+        return functools.partial(type(self), valuation=self.valuation, underlyings=dict(self.underlyings)), ()
 
     @classmethod
     def of(cls, market: MarketData | Mapping[str, Underlying]) -> MarketData:

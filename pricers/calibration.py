@@ -361,7 +361,8 @@ class _Surface:
         if len(self.expiry) < len(PARAMETERS) or not self.weight.any():
             raise InvalidInput("quotes", len(self.expiry), f"must be at least {len(PARAMETERS)}, not all of weight zero")
         dates = np.stack((self.expiry, self.forward), axis=1)
-        self._dates, self._date = np.unique(dates, axis=0, return_inverse=True)
+        self._dates, date = np.unique(dates, axis=0, return_inverse=True)
+        self._date = date.ravel()  # NumPy 2.0 alone makes it a column
         worth, _ = self._black(self.quoted)
         if np.any(tiny := worth < _TINY_VALUE * self.forward):
             i = int(np.argmax(tiny))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -27,9 +28,30 @@ class InvalidInput(ValueError):
         self.field, self.value, self.reason = field, value, reason
         super().__init__(f"{field} {reason}, got {value!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle` and `copy`. A value that cannot be pickled itself becomes its text, so that the error arrives in any case."""
+        arguments = (self.field, _portable(self.value), self.reason)
+        return _restored, (type(self), str(self), arguments, {**self.__dict__, "value": arguments[1]})
+
 
 class NotApplicable(TypeError):
     """A method that cannot answer this question; the text names one that can."""
+
+
+def _portable(value: object) -> object:
+    try:
+        pickle.loads(pickle.dumps(value))
+    except Exception:  # whatever a value's own methods raise
+        return repr(value)
+    return value
+
+
+def _restored(kind: type[InvalidInput], text: str, arguments: tuple[str, object, str], state: dict[str, Any]) -> InvalidInput:
+    """An error as it was, without asking its constructor: a subclass may have another one, and the text must stay."""
+    error = kind.__new__(kind, *arguments)
+    ValueError.__init__(error, text)
+    error.__dict__.update(state)
+    return error
 
 
 def _number(field: str, value: Any) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import logging
 import os
 import pickle
 import shutil
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, overload
@@ -20,9 +20,12 @@ import llvmlite
 import numba
 import numba.core.caching
 import numba.core.compiler
+import numba.core.registry
 import numba.core.serialize
 
-__all__ = ["device", "kernel"]
+from pricers import interpreted, kernel_entry, trusted_folder
+
+__all__ = ["device", "instruction_set", "kernel"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 _NUMBA: Any = numba.core  # its inside has no types
@@ -54,6 +57,8 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     array (on some processors that waits for the memory, at three times the cost) but kept in a local variable; one array
     is written to another by `pricers.lanes.copy`, because ``out[:] = x`` takes three times as long (number by number, each looked up).
 
+    With NUMBA_DISABLE_JIT=1 in the environment kernels run as plain Python (`pricers.interpreted`), with the same results, slowly.
+
     Parameters
     ----------
     function : callable, optional
@@ -68,7 +73,9 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     fastmath = {"reassoc", "contract"} if sums else False
 
     def compiled(function: F) -> F:
-        return _jit(function, cached=cached, fastmath=fastmath)
+        return (
+            interpreted.interpreted(function) if _NUMBA.config.DISABLE_JIT else _jit(function, cached=cached, fastmath=fastmath)
+        )
 
     return compiled if function is None else compiled(function)
 
@@ -78,7 +85,19 @@ def device(function: F) -> F:
 
     Its arithmetic stays strict inside a kernel with ``sums=True``, because flags belong to operations.
     """
-    return _jit(function, cached=True, forceinline=True)
+    return function if _NUMBA.config.DISABLE_JIT else _jit(function, cached=True, forceinline=True)
+
+
+def instruction_set() -> dict[str, str]:
+    """What kernels are compiled for: the ``cpu``, as LLVM names it, and a digest of the ``features`` that are used of it.
+
+    Where both are the same, and the versions of this package, Python, numba and NumPy too, results have the same bits. Else sums may
+    be taken in another order. Without compilation the name is "none".
+    """
+    if _NUMBA.config.DISABLE_JIT:
+        return {"cpu": "none", "features": ""}
+    _, cpu, features = _NUMBA.registry.cpu_target.target_context.codegen().magic_tuple()
+    return {"cpu": cpu, "features": hashlib.sha256(features.encode()).hexdigest()[:16]}
 
 
 def _jit(function: F, *, cached: bool, **options: Any) -> F:
@@ -96,8 +115,9 @@ class DiskCache(numba.core.caching._Cache):
     Numba's own cache looks at the one file that a function stands in, and goes on using old machine code after a kernel
     that it calls changed in another. Here the folder is named after the content of all sources, so any change starts a
     new one. Its index can also mix up the entries of two processes that compile at once. Here there is none: a file's
-    name is a digest of its full key, and it appears complete or not at all. A file that cannot be read is compiled
-    anew, and one that cannot be written is left out.
+    name is a digest of its full key, and it appears complete or not at all. A file begins with a digest of its content, which is
+    compared before anything of it is interpreted; a damaged one is removed and compiled anew, and one that cannot be written is left
+    out. Files that others can write, or that belong to others, are treated as damaged: what they hold would be run.
 
     Parameters
     ----------
@@ -124,8 +144,13 @@ class DiskCache(numba.core.caching._Cache):
         if file is None:
             return None
         try:
-            return _NUMBA.compiler.CompileResult._rebuild(target_context, *pickle.loads(file.read_bytes()))
-        except Exception:  # absent or broken in whatever way: compiling is the answer to all of them
+            reduced = pickle.loads(kernel_entry.read(file, _entry_name(file)))
+            return _NUMBA.compiler.CompileResult._rebuild(target_context, *reduced)
+        except OSError:  # absent, or not to be read now
+            return None
+        except Exception:  # broken in whatever way: compiling is the answer to all of them
+            with contextlib.suppress(OSError):
+                file.unlink()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
@@ -133,16 +158,13 @@ class DiskCache(numba.core.caching._Cache):
         file = self._file(sig, data.target_context)
         if file is None or data.library.has_dynamic_globals:
             return
-        part = file.with_name(uuid.uuid4().hex)
-        try:
+        with contextlib.suppress(OSError):
             if self._folder.name != _folder_name():
                 return
-            self._folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(_NUMBA.serialize.dumps(data._reduce()))
-            part.replace(file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink()
+            trusted_folder.make(self._folder, _MODE)
+            if trusted_folder.untrusted(self._folder) is None:  # what was not there when it was first examined
+                kernel_entry.sweep(self._folder)
+                kernel_entry.write(file, _entry_name(file), _NUMBA.serialize.dumps(data._reduce()))
 
     def enable(self) -> None:
         """Use the disk."""
@@ -181,36 +203,79 @@ def cache_place() -> Place | None:
     """Where machine code is kept, or None if there is no such place.
 
     Below SCOREGREEKS_CACHE_DIR if the environment has it, which may be filled beforehand and read-only. Else in the
-    user's cache folder, or in one in the temporary folder, whichever can be written first; these must be the user's
-    own, since what lies there is run. Of these, folders unused for a month are deleted.
+    user's cache folder, or in one in the temporary folder, whichever can be written first. Of these two, folders unused for a month
+    are deleted. What lies in such a folder is run. So each is taken only if nobody but the user and the superuser can have put
+    something there (`trusted_folder.untrusted`); a warning in the log named ``pricers.kernel``, which goes to standard error unless
+    logging is set up otherwise, says which was refused, why, and where compiled code goes instead.
     """
     since = time.time()
     try:
         name = _folder_name()
     except OSError:  # a source that cannot be read
         return None
+    refused: list[tuple[Path, str]] = []
+    folder = _usable(name, refused)
+    for root, fault in refused:
+        _LOG.warning(
+            "Compiled kernels are not kept in %s: %s, so that what lies there may be another user's code. %s. Take write access "
+            "from others (chmod go-w), or name a folder of your own in SCOREGREEKS_CACHE_DIR.",
+            root,
+            fault,
+            "None are kept" if folder is None else f"They are kept in {folder.parent}",
+        )
+    return None if folder is None else Place(folder, since)
+
+
+def _usable(name: str, refused: list[tuple[Path, str]]) -> Path | None:
+    """The folder called ``name`` below the first root that is to be trusted and, unless chosen by the user, can be written."""
     if chosen := os.environ.get("SCOREGREEKS_CACHE_DIR"):
-        return Place(Path(chosen).absolute() / name, since)
+        root = Path(chosen).absolute()
+        if (fault := _fault(root, name)) is None:
+            return root / name
+        refused.append((root, fault))
     for make_root in (_user_root, _temporary_root):
         try:
-            folder = make_root() / name
-            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if sys.platform != "win32" and folder.parent.stat().st_uid != os.getuid():
+            root = make_root().absolute()
+            if (fault := _fault(root, name)) is not None:
+                refused.append((root, fault))
                 continue
+            folder = root / name
             if not folder.is_dir():
-                _prune(folder.parent)
-                folder.mkdir(exist_ok=True)
+                _prune(root)
+                trusted_folder.make(folder, 0o700)
             os.utime(folder)
             tempfile.TemporaryFile(dir=folder).close()
         except (OSError, RuntimeError):  # RuntimeError: the user has no home
             continue
-        return Place(folder, since)
+        if _fault(root, name) is None:  # nobody made it first
+            return folder
+    return _private_folder(name)
+
+
+def _fault(root: Path, name: str) -> str | None:
+    return trusted_folder.untrusted(root) or trusted_folder.untrusted(root / name)
+
+
+def _private_folder(name: str) -> Path | None:
+    """A folder whose name nobody could foresee, for when all others are in somebody's hands; the next process finds it again."""
+    prefix = f"{_temporary_root().name}-"
+    with contextlib.suppress(OSError):
+        base = Path(tempfile.gettempdir()).absolute()
+        if trusted_folder.untrusted(base / prefix) is not None:  # a folder beside it would be in somebody's hands as well
+            return None
+        known = (root for root in sorted(base.glob(f"{prefix}*")) if root.is_dir() and _fault(root, name) is None)
+        root = next(known, None) or Path(tempfile.mkdtemp(prefix=prefix, dir=base))
+        trusted_folder.make(root / name, 0o700)
+        return root / name
     return None
 
 
+_LOG = logging.getLogger(__name__)
 _PACKAGES = (Path(__file__).parent, Path(__file__).parents[1] / "greeks")
 _PREFIX = "kernels-"
 _UNUSED = 30 * 86400.0
+_MODE = 0o755
+"""Of folders below SCOREGREEKS_CACHE_DIR, which may be filled by the superuser for all. Their files hold no secrets."""
 
 
 def _user_root() -> Path:
@@ -230,6 +295,11 @@ def _prune(root: Path) -> None:
         with contextlib.suppress(OSError):
             if folder.stat().st_mtime < time.time() - _UNUSED:
                 shutil.rmtree(folder)
+
+
+def _entry_name(file: Path) -> str:
+    """What an entry's digest covers besides its content: sources and compiler, function, signature and processor."""
+    return f"{file.parent.name}/{file.name}"
 
 
 def _folder_name() -> str:

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
+from numba.core import config, types
 from numba.extending import intrinsic
 
+from pricers import interpreted
 from pricers.kernel import device
 
-__all__ = ["LOG2_E", "exp", "exp2_normal", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn"]
+__all__ = ["LOG2_E", "exp", "exp2_normal", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn", "sqrt"]
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -62,11 +63,25 @@ def _horner(typing_context: Any, x: Any, coefficients: Any) -> Any:
     return types.float64(types.float64, coefficients), generate
 
 
-_inline: Any = intrinsic  # as what its result is called in a kernel, which no stub can know
-fma: Callable[[float, float, float], float] = _inline(_fma)
-bits: Callable[[float], Any] = _inline(_bits)
-from_bits: Callable[[Any], float] = _inline(_from_bits)
-horner: Callable[[float, tuple[float, ...]], float] = _inline(_horner)
+_CONFIG: Any = config  # made of the environment's variables, which no stub can know
+_PLAIN: bool = bool(_CONFIG.DISABLE_JIT)
+
+
+def _inline(definition: Any, twin: Any) -> Any:
+    """As what its result is called in a kernel, which no stub can know."""
+    return twin if _PLAIN else intrinsic(definition)
+
+
+def _sqrt(x: float) -> float:
+    """Square root; NaN below zero, for lanes of which the result is not taken."""
+    return math.sqrt(x)
+
+
+fma: Callable[[float, float, float], float] = _inline(_fma, interpreted.fma)
+bits: Callable[[float], Any] = _inline(_bits, interpreted.bits)
+from_bits: Callable[[Any], float] = _inline(_from_bits, interpreted.from_bits)
+horner: Callable[[float, tuple[float, ...]], float] = _inline(_horner, interpreted.horner)
+sqrt: Callable[[float], float] = interpreted.sqrt if _PLAIN else device(_sqrt)
 
 LOG2_E = 1.4426950408889634
 """Powers of e are powers of two: :math:`e^x = 2^{x \\log_2 e}`."""

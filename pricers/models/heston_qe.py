@@ -57,7 +57,7 @@ from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spre
 from pricers.models.conditional_summaries import NOTHING, Program, begin, look
 from pricers.models.heston_qe_steps import steps_and_slopes
 from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
-from pricers.special import fma, horner, log_unguarded
+from pricers.special import fma, horner, log_unguarded, sqrt
 from pricers.workspace import empty
 
 if TYPE_CHECKING:
@@ -126,10 +126,10 @@ def _step(m, s2, A, z, hazard, shape):
 
     # quadratic: X = r + (1 - r) z^2 + 2 sqrt(r (1 - r)) z
     capped = high if raised > high else raised
-    r = math.sqrt(fma(-0.5, capped, 1.0))
+    r = sqrt(fma(-0.5, capped, 1.0))
     q = 1.0 - r
     q = fma(0.5 * q, q, 0.25 * capped)
-    e = math.sqrt(r * q)
+    e = sqrt(r * q)
     smooth = fma(2.0 * e, z, fma(q * z, z, r))
     smooth = 0.0 if smooth < 0.0 else smooth
     d = fma(-2.0 * y, q, 1.0)
@@ -177,10 +177,10 @@ def _calm(m, s2, A, z):
     inverse = 1.0 / m if m > _TINY else 0.0
     psi = s2 * inverse * inverse
     y = A * m
-    r = math.sqrt(fma(-0.5, psi, 1.0))
+    r = sqrt(fma(-0.5, psi, 1.0))
     q = 1.0 - r
     q = fma(0.5 * q, q, 0.25 * psi)
-    e = math.sqrt(r * q)
+    e = sqrt(r * q)
     x = fma(2.0 * e, z, fma(q * z, z, r))
     x = 0.0 if x < 0.0 else x
     d = fma(-2.0 * y, q, 1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -20,6 +21,9 @@ __all__ = ["Sobol"]
 
 FloatArray = npt.NDArray[np.float64]
 WordArray = npt.NDArray[np.uint64]
+
+_LOADING = threading.Lock()
+"""Before SciPy 1.15 a thread that comes while another one loads the direction numbers gets zeros."""
 
 _DIGITS = 52  # of a scrambled point
 _BITS = 30  # of an index: as many points as direction numbers are kept for
@@ -72,8 +76,12 @@ def _directions(dimensions: int) -> WordArray:
         raise InvalidInput(
             "sampling", dimensions, f"Sobol points have at most {qmc.Sobol.MAXDIM} dimensions (dates times factors)"
         )
-    engine: Any = qmc.Sobol(dimensions, scramble=False, bits=32)
+    with _LOADING:
+        engine: Any = qmc.Sobol(dimensions, scramble=False, bits=32)
     directions: WordArray = np.asarray(engine._sv)[:, :_BITS].astype(np.uint64)
+    leading = directions >> (np.uint64(31) - np.arange(_BITS, dtype=np.uint64))
+    if np.any((leading & np.uint64(1)) == np.uint64(0)):
+        raise RuntimeError("SciPy's direction numbers are incomplete: another thread was loading them; try again")
     return directions
 
 

@@ -302,7 +302,7 @@ def test_a_strike_beyond_the_barrier_leaves_the_rebate(option, kind, level):
     # what is left with a rebate is the chance of being knocked out: the vanilla part of the pair drops out
     rebate = flat(**terms, barrier=level, rebate=3.0)
     other = flat(**terms | {"strike": 50.0 if kind == "down-and-out" else 500.0}, barrier=level, rebate=3.0)
-    assert rebate == other
+    assert rebate == pytest.approx(other, rel=1e-14, abs=1e-17)  # sums of matrix products depend on the library's blocks
     assert 0.0 < rebate["price"] < 3.0 * math.exp(-0.05)
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from greeks.estimators.estimator import Estimator, Scene
@@ -17,6 +17,7 @@ from greeks.portfolio import Portfolio, Position, Reject
 from greeks.run import Answer, Job, answer
 from greeks.sensitivity import _names
 from pricers.errors import InvalidInput
+from pricers.kernel import instruction_set
 from pricers.market import DAYS_PER_YEAR
 from pricers.models.gbm import GBM
 from pricers.models.model import Model
@@ -82,6 +83,8 @@ class BookRun:
         Wall time by stage.
     started, ended : datetime
         UTC.
+    instructions : dict
+        Of the processor: with others the last bits differ.
     """
 
     kind: str
@@ -104,6 +107,7 @@ class BookRun:
     seconds: Mapping[str, float]
     started: dt.datetime
     ended: dt.datetime
+    instructions: Mapping[str, Any] = field(default_factory=instruction_set)
 
 
 TERMS = ("trade_id", "book", "underlying", "contract", "quantity")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greeks.report.facts import Facts
-from pricers.kernel import instruction_set
 from pricers.version import __version__
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         "ignored_columns": list(run.ignored),
         "seconds": {stage: round(seconds, 4) for stage, seconds in facts.seconds.items()},
         "software": versions(),
-        "instructions": instruction_set(),
+        "instructions": run.instructions,
         "files": {path.name: digest(path) for path in sorted(folder.iterdir())},
     }
     (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -53,7 +53,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         incomparable=int(run.verdicts.get("not comparable", 0)),
         **view,
     )
-    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8")
+    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _checks(checks: pd.DataFrame, greeks: Sequence[str]) -> list[dict[str, Any]]:

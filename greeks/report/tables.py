@@ -24,7 +24,8 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
     if run.kind == "risk":
         _csv(run.totals, folder / "totals.csv")
     if importlib.util.find_spec("pyarrow") is not None:
-        run.frame.to_parquet(folder / f"{run.kind}.parquet", engine="pyarrow", index=False)
+        with (folder / f"{run.kind}.parquet").open("wb") as file:  # pyarrow opens no path that is not text
+            run.frame.to_parquet(file, engine="pyarrow", index=False)
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:

@@ -7,14 +7,36 @@ import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pricers.errors import InvalidInput
 
-__all__ = ["MOST_BYTES", "content", "text", "toml"]
+__all__ = ["MOST_BYTES", "content", "opened", "text", "toml"]
 
 MOST_BYTES = 2**28
 """Bytes of a file that is read without asking: a book of a million trades has half of that."""
+
+
+def opened(path: Path) -> BinaryIO:
+    """A plain file, opened for reading.
+
+    Raises
+    ------
+    InvalidInput
+        Where it is not a plain file (a pipe, a device, a folder): reading it might never end.
+    OSError
+        Where it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as error:
+        if error.errno in (errno.ENXIO, errno.ENODEV, errno.EISDIR):  # a socket, a device that is not there
+            raise InvalidInput("file", str(path), _NOT_PLAIN) from None
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise InvalidInput("file", str(path), _NOT_PLAIN)
+    return os.fdopen(descriptor, "rb")
 
 
 def content(path: Path, most: int | None = MOST_BYTES) -> bytes:
@@ -29,29 +51,19 @@ def content(path: Path, most: int | None = MOST_BYTES) -> bytes:
     Raises
     ------
     InvalidInput
-        Where it is not a plain file (a pipe, a device, a folder), or has more than ``most`` bytes.
+        Where it is not a plain file, or has more than ``most`` bytes.
     OSError
         Where it cannot be read.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    except IsADirectoryError:
-        raise InvalidInput("file", str(path), _NOT_PLAIN) from None
-    except OSError as error:
-        if error.errno in (errno.ENXIO, errno.ENODEV):  # a socket, or a device that is not there
-            raise InvalidInput("file", str(path), _NOT_PLAIN) from None
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise InvalidInput("file", str(path), _NOT_PLAIN)
+    with opened(path) as file:
         if most is None:
             return file.read()
-        read = b"" if found.st_size > most else file.read(most + 1)
-        if max(found.st_size, len(read)) > most:
-            size = f"{max(found.st_size, len(read)) / 1e6:,.0f} MB, and at most {most / 1e6:,.0f} MB are read"
-            raise InvalidInput("file", str(path), f"has {size}; split it, or allow large files (--allow-large-files)")
-        return read
+        size = os.fstat(file.fileno()).st_size
+        read = b"" if size > most else file.read(most + 1)
+    if max(size, len(read)) > most:
+        found = f"{max(size, len(read)) / 1e6:,.0f} MB, and at most {most / 1e6:,.0f} MB are read"
+        raise InvalidInput("file", str(path), f"has {found}; split it, or allow large files (--allow-large-files)")
+    return read
 
 
 _NOT_PLAIN = "must be a plain file, not a pipe, a device or a folder"

@@ -76,8 +76,8 @@ def listed(content: Mapping[str, Any]) -> dict[str, str]:
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """SHA-256 of a plain file, in hexadecimal."""
+    with inputs.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

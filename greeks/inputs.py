@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from pricers.errors import InvalidInput
 
@@ -17,7 +18,7 @@ MOST_BYTES = 2**28
 """Bytes of a file that is read without asking: a book of a million trades has half of that."""
 
 
-def opened(path: Path) -> BinaryIO:
+def opened(path: Path) -> io.BufferedReader:
     """A plain file, opened for reading.
 
     Raises

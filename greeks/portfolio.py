@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -366,20 +366,31 @@ def _schedule(family: type[Contract], field: str, value: Any, expiry: Any, marke
     if rule in RULES:
         if last is None:
             raise InvalidInput("expiry", None, f"is missing, from which {rule} {field} are counted back")
-        days = _counted_back(rule, last, market.valuation)
-    else:
-        days = [cells.date(field, part) for part in cells.parts(field, value)]
-        if last is not None and max(days) > last:
-            raise InvalidInput(field, max(days), f"must not hold {field} past expiry, and {max(days)} is after {last}")
-        for day in days:
-            _ahead(field, day, market)
-        for earlier, later in itertools.pairwise(days):
-            if not later > earlier:
-                raise InvalidInput(field, later, f"must increase, and {later} follows {earlier}")
-        if last is not None and days[-1] != last:
-            reason = f"must end at the expiry {last}, and ends on {days[-1]}: {family.family} contracts pay at the last date"
-            raise InvalidInput(field, days[-1], reason)
-    return tuple(market.years(day) for day in days)
+        return _years_counted_back(rule, last, market.valuation)
+    days = [cells.date(field, part) for part in cells.parts(field, value)]
+    if last is not None and max(days) > last:
+        raise InvalidInput(field, max(days), f"must not hold {field} past expiry, and {max(days)} is after {last}")
+    for day in days:
+        _ahead(field, day, market)
+    for earlier, later in itertools.pairwise(days):
+        if not later > earlier:
+            raise InvalidInput(field, later, f"must increase, and {later} follows {earlier}")
+    if last is not None and days[-1] != last:
+        reason = f"must end at the expiry {last}, and ends on {days[-1]}: {family.family} contracts pay at the last date"
+        raise InvalidInput(field, days[-1], reason)
+    return tuple(_years((day - market.valuation).days) for day in days)
+
+
+@lru_cache(maxsize=2**15)
+def _years(days: int) -> float:
+    """One object for each day: books have millions of dates, on a few thousand days."""
+    return days / DAYS_PER_YEAR
+
+
+@lru_cache(maxsize=2**12)
+def _years_counted_back(rule: str, last: dt.date, valuation: dt.date) -> tuple[float, ...]:
+    """One tuple for all trades with the same schedule."""
+    return tuple(_years((day - valuation).days) for day in _counted_back(rule, last, valuation))
 
 
 def _ahead(field: str, day: dt.date, market: MarketData) -> dt.date:

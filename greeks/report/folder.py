@@ -58,6 +58,8 @@ def replaced(out: Path) -> Iterator[Path]:
                 _flush(path)
             with uninterrupted():
                 _put(new, out)
+        for path in made:
+            _flush(path.parent)
     except BaseException:
         with uninterrupted():
             tidy(out, made)
@@ -79,8 +81,9 @@ def prepare(out: Path) -> Path:
     made = missing(out)
     try:
         if out.is_dir():
-            _recover(out)
-            _check_contents(out)
+            with _alone(out):  # what another process moves meanwhile would look foreign
+                _recover(out)
+                _check_contents(out)
         elif os.path.lexists(out):
             raise InvalidInput(_FIELD, str(out), "is a file")
         _make(made)
@@ -107,7 +110,7 @@ def tidy(out: Path, made: tuple[Path, ...], *, mine: bool = False) -> None:
     With ``mine`` also what this process left: for its end, when no other thread of it writes there.
     """
     if out.is_dir():
-        with contextlib.suppress(OSError, InvalidInput):
+        with contextlib.suppress(OSError, InvalidInput), _alone(out):
             _recover(out, mine=mine)
     for path in reversed(made):
         with contextlib.suppress(OSError):
@@ -231,23 +234,22 @@ def _pin(out: Path, name: str, link: str) -> None:
 
 
 def _recover(out: Path, *, mine: bool = False) -> None:
-    """Finish or undo what a process that is gone was putting in place, and remove what it left."""
+    """Finish or undo what a process that is gone was putting in place, and remove what it left. To be called by one process alone."""
     if any(map(marks.is_ours, _names(out))):
-        with _alone(out):  # both: what links show may lie in a folder that would be removed
-            _settle(out)
-            marks.clean(out, mine=mine)
+        _settle(out)  # first: what links show may lie in a folder that is then removed
+        marks.clean(out, mine=mine)
 
 
 def _settle(out: Path) -> None:
     """Step 3 above: every link of ours gives way to the file that it shows. To be called by one process alone."""
     for name in _names(out):
-        if marks.purpose(name) == "ready":
+        if marks.purpose(name) == "ready" and not (out / name).is_symlink():
             _move(out / name, out)
-    links = set()
+    moved = False
     for name in _names(out):
         shown = _shown(out, name)
         if shown is not None:
-            links.add(shown.parent.name)
+            moved = True
             if _is_plain(shown):
                 shown.replace(out / name)
             else:
@@ -257,17 +259,20 @@ def _settle(out: Path) -> None:
             (out / name).unlink()
         elif marks.purpose(name) == "old":
             shutil.rmtree(out / name, ignore_errors=True)
-    if links:
+    if moved:
         _flush(out)
 
 
 def _shown(out: Path, name: str) -> Path | None:
-    """What a link of ours shows, through the marked link; None for all else."""
+    """What a link of ours shows, through the marked link, in a marked folder of ``out``; None for all else."""
     path = out / name
     if not path.is_symlink():
         return None
     link, _, file = str(path.readlink()).partition("/")
-    return out / link / file if marks.purpose(link) == "link" and file == name else None
+    if marks.purpose(link) != "link" or file != name or not (out / link).is_symlink():
+        return None
+    folder = str((out / link).readlink())  # a folder of ours beside it, and never one that somebody else may have linked to
+    return out / folder / file if marks.purpose(folder) in ("old", "new") and not (out / folder).is_symlink() else None
 
 
 def _move(ready: Path, out: Path) -> None:

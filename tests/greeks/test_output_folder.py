@@ -90,6 +90,24 @@ def test_manifest_that_lists_paths_does_not_make_them_ours(tmp_path, listed):
     assert output.snapshot(tmp_path) == before
 
 
+@pytest.mark.parametrize("purpose", ["link", "ready", "old", "new", "swap"])
+def test_links_that_somebody_planted_under_marked_names_move_and_remove_nothing_elsewhere(tmp_path, purpose):
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    output.write(mine, "mine")
+    (mine / "thesis.tex").write_text("mine")
+    output.write(out, "old")
+    planted = marks.fresh(purpose).replace(f"-{os.getpid()}-", "-999999-")
+    (out / planted).symlink_to(mine)
+    for name in ("thesis.tex", "errors.txt"):
+        (out / f".{name}").symlink_to(f"{planted}/.{name}")
+    (out / "risk.csv").unlink()
+    (out / "risk.csv").symlink_to(f"{planted}/risk.csv")
+    before = output.snapshot(mine)
+    with contextlib.suppress(InvalidInput):
+        output.write(out, "new")
+    assert output.snapshot(mine) == before
+
+
 def test_file_of_the_old_report_that_was_changed_and_is_not_replaced_is_kept(tmp_path):
     output.write(tmp_path / "out", "old", "risk")
     (tmp_path / "out" / "totals.csv").write_text("my notes\n")

@@ -33,6 +33,8 @@ def opened(path: Path) -> io.BufferedReader:
     except OSError as error:
         if error.errno in (errno.ENXIO, errno.ENODEV, errno.EISDIR):  # a socket, a device that is not there
             raise InvalidInput("file", str(path), _NOT_PLAIN) from None
+        if error.errno == errno.ENAMETOOLONG:
+            raise InvalidInput("file", str(path), "must have a name that the system can have") from None
         raise
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -244,6 +244,8 @@ class _Files:
         """The path of a file that the market names."""
         path = self.market.parent / name
         try:
+            if len(name) > _LONGEST_NAME:
+                raise ValueError
             inside = path.resolve().is_relative_to(self.market.parent.resolve())
         except (OSError, ValueError, RuntimeError):  # a name that no file can have
             raise InvalidInput(where, name, "must be the name of a file") from None
@@ -251,6 +253,10 @@ class _Files:
             reason = "must lie in the market file's folder, or files outside it must be allowed (--allow-outside)"
             raise InvalidInput(where, name, reason)
         return path
+
+
+_LONGEST_NAME = 500
+"""Characters of a name of a file, folders included: errors of the system quote it whole."""
 
 
 def _entries(files: _Files) -> tuple[dt.date, dict[str, Any]]:

@@ -359,6 +359,15 @@ def test_files_outside_the_market_s_folder_need_a_switch(there, name):
         assert load_market("market/m.toml", allow_outside=True).underlyings["X"].vol is not None
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5000, "a/" * 3000, "\\u0000", "x\\u0000y"])
+def test_name_that_no_file_can_have_is_an_error_that_quotes_little(there, name, capsys):
+    Path("market.toml").write_text(MARKET.replace("vol = 0.2", f'surface = "{name}"'))
+    assert _report() == 1
+    assert len(capsys.readouterr().err) < 700
+    with pytest.raises(InvalidInput):
+        load_market("market.toml")
+
+
 def test_files_inside_the_market_s_folder_need_none(there):
     Path("sub").mkdir()
     Path("..data").mkdir()  # as volumes of configuration are made: links to a folder beside them

@@ -46,7 +46,7 @@ def temporary_folder(parent: Path, purpose: str) -> Iterator[Path]:
     """A new marked folder, locked while the block runs and removed at its end (where it is still there)."""
     for _ in range(_TRIES):
         path = parent / fresh(purpose)
-        path.mkdir()
+        path.mkdir(parents=True)  # another run that only tried the place may just have removed it again
         with locked(path) as ours:
             if ours is False or not path.is_dir():  # another run's `clean` came between the two lines above
                 continue

@@ -109,9 +109,10 @@ def tidy(out: Path, made: tuple[Path, ...], *, mine: bool = False) -> None:
 
     With ``mine`` also what this process left: for its end, when no other thread of it writes there.
     """
-    if out.is_dir():
-        with contextlib.suppress(OSError, InvalidInput), _alone(out):
-            _recover(out, mine=mine)
+    with contextlib.suppress(OSError, InvalidInput):
+        if out.is_dir():
+            with _alone(out):
+                _recover(out, mine=mine)
     for path in reversed(made):
         with contextlib.suppress(OSError):
             path.rmdir()

@@ -255,6 +255,23 @@ def test_reader_finds_a_whole_report_while_others_write(tmp_path):
     assert set(output.names(out)) == {"manifest.json", *output.KINDS["crosscheck"]}
 
 
+def test_first_reports_of_several_processes_at_once_are_all_written(tmp_path):
+    for turn in range(15):
+        out, children = tmp_path / f"{turn}" / "deep" / "out", []
+        for writer in range(3):
+            child = os.fork()
+            if child == 0:
+                try:
+                    output.write(out, f"{writer}")
+                except BaseException:
+                    os._exit(1)
+                os._exit(0)
+            children.append(child)
+        assert [os.waitpid(child, 0)[1] for child in children] == [0, 0, 0]
+        assert output.whole(out) in ("0", "1", "2")
+        assert set(output.names(out)) == {"manifest.json", *output.KINDS["risk"]}
+
+
 def test_leftovers_of_a_process_that_lives_stay_and_of_one_that_is_gone_go(tmp_path):
     output.write(tmp_path, "old")
     entered, leave = threading.Event(), threading.Event()

@@ -272,6 +272,19 @@ def test_first_reports_of_several_processes_at_once_are_all_written(tmp_path):
         assert set(output.names(out)) == {"manifest.json", *output.KINDS["risk"]}
 
 
+def test_folder_that_another_run_made_tried_and_removed_is_made_again(tmp_path, monkeypatch):
+    make = folder._make
+
+    def made_and_removed(folders):
+        make(folders)
+        for path in reversed(folders):
+            path.rmdir()
+
+    monkeypatch.setattr(folder, "_make", made_and_removed)
+    output.write(tmp_path / "deep" / "out", "new")
+    assert output.whole(tmp_path / "deep" / "out") == "new"
+
+
 def test_leftovers_of_a_process_that_lives_stay_and_of_one_that_is_gone_go(tmp_path):
     output.write(tmp_path, "old")
     entered, leave = threading.Event(), threading.Event()

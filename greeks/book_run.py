@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import math
 import os
 import time
@@ -40,6 +41,7 @@ __all__ = [
     "models_of",
     "plan_of",
     "scene_of",
+    "table",
     "terms_of",
     "threads_used",
 ]
@@ -171,9 +173,45 @@ def answers(
         )
         for question in (questions[i] for i in order)
     ]
-    found = answer(jobs, plan, threads=threads, keep_going=True, progress=progress)
+    found = list[Answer | Exception]()
+    for part in range(0, len(jobs), _JOBS):
+        told = _share(progress, part // _JOBS, -(-len(jobs) // _JOBS))
+        found += answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
     by_question = dict(zip(order, found, strict=True))
     return [by_question[i] for i in range(len(questions))]
+
+
+_JOBS = 512
+"""Jobs that are simulated together: the moments of a block of each are in memory at once, some 0.3 MB (measured: 20,000 trades on 1,000
+paths in one take 1.2 GB). Paths are drawn anew for each part, which is little beside what is done with them."""
+
+
+def _share(progress: Progress | None, part: int, parts: int) -> Progress | None:
+    """The progress of a part as that of the whole."""
+    if progress is None or parts == 1:
+        return progress
+    return lambda done, paths: progress((part * paths + done) // parts, paths)
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    """A table of rows, built in parts: a row as a mapping takes ten times the memory of one in a table.
+
+    Parameters
+    ----------
+    rows : iterable of mapping
+        Each has all columns.
+    columns : sequence of str
+    """
+    import pandas as pd
+
+    names, left = list(columns), iter(rows)
+    parts = []
+    while part := [tuple(row[name] for name in names) for row in itertools.islice(left, _ROWS)]:
+        parts.append(pd.DataFrame(part, columns=names))
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0] if parts else pd.DataFrame(columns=names)
+
+
+_ROWS = 4096
 
 
 def _world(position: Position) -> tuple[str, str]:
@@ -199,7 +237,11 @@ def terms_of(row: Position | Reject) -> dict[str, Any]:
 
 def described(error: Exception) -> str:
     """What stopped a calculation, in one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return said if len(said) <= _MOST_DESCRIBED else f"{said[: _MOST_DESCRIBED - 1]}…"
+
+
+_MOST_DESCRIBED = 400
 
 
 def failure(reject: Reject) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import io
 import os
-import secrets
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from greeks import inputs, marks
 from greeks.markets import Quoted, load_quoted
+from greeks.report.folder import missing, tidy
 from greeks.report.manifest import PROGRAM, digest
+from greeks.stopping import uninterrupted
 from pricers.calibration import HestonFit, fit_heston
 from pricers.errors import InvalidInput
 from pricers.market import DAYS_PER_YEAR
@@ -117,12 +118,21 @@ class Calibration:
         frame.insert(0, "days", self.days.astype(int))
         text = io.StringIO()
         frame.to_csv(text, index=False, lineterminator="\n")
-        _replace(quotes_file(out), text.getvalue())
-        _replace(out, self.toml())
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with uninterrupted():
+            _replace(quotes_file(out), text.getvalue())
+            _replace(out, self.toml())
 
 
 def calibrate(
-    surface: Path, market: Path, *, underlying: str | None = None, skip_days: int = 0, whole_weeks: bool = False
+    surface: Path,
+    market: Path,
+    *,
+    underlying: str | None = None,
+    skip_days: int = 0,
+    whole_weeks: bool = False,
+    allow_outside: bool = False,
+    most_bytes: int | None = inputs.MOST_BYTES,
 ) -> Calibration:
     """Fit Heston to a surface of quotes.
 
@@ -135,13 +145,15 @@ def calibrate(
         Leaves out expiries of up to so many days.
     whole_weeks : bool
         Whether maturities are rounded to whole weeks (at least one), as in published fits.
+    allow_outside, most_bytes
+        See `greeks.markets.load_market`.
 
     Raises
     ------
     InvalidInput
         Where quotes or market cannot be read, or too few quotes are left.
     """
-    quoted = load_quoted(market, surface, underlying)
+    quoted = load_quoted(market, surface, underlying, allow_outside=allow_outside, most_bytes=most_bytes)
     expiry, strike, vol = _quotes(quoted)
     kept = np.rint(expiry * DAYS_PER_YEAR) > skip_days
     if not kept.any():
@@ -191,17 +203,26 @@ def prepare(out: Path) -> None:
         raise InvalidInput("output file", str(out), "must have a name that ends in .toml")
     if out.is_dir():
         raise InvalidInput("output file", str(out), "is a folder")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    made = missing(out.parent)
     if out.exists():
         try:
-            found = tomllib.loads(out.read_text(encoding="utf-8")).get("fit")
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
+            found = inputs.toml(out).get("fit")
+        except InvalidInput:
             found = None
         if not isinstance(found, dict) or found.get("program") != PROGRAM:
             raise InvalidInput("output file", str(out), "holds other things than a fit of this command; name a new file")
     beside = quotes_file(out)
-    if beside.exists() and not beside.read_bytes().startswith(_HEAD):
+    if beside.exists() and not inputs.content(beside).startswith(_HEAD):
         raise InvalidInput("output file", str(beside), "holds other things than a fit's errors; name a new file")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        marks.clean(out.parent)
+        with marks.temporary_file(out.parent) as file:
+            file.write_bytes(bytes(4096))
+    except OSError as error:
+        raise InvalidInput("output file", str(out), f"cannot be written: {error.strerror or error}") from None
+    finally:
+        tidy(out.parent, made)
 
 
 _HEAD = b"days,expiry,strike,"
@@ -209,15 +230,12 @@ _HEAD = b"days,expiry,strike,"
 
 def _replace(path: Path, text: str) -> None:
     """``text`` in the place of what ``path`` holds, in one step."""
-    new = path.with_name(f".{path.name}.new-{secrets.token_hex(6)}")
-    try:
-        with new.open("x", encoding="utf-8", newline="\n") as file:
+    with marks.temporary_file(path.parent) as new:
+        with new.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def _toml(value: object) -> str:
@@ -228,6 +246,7 @@ def _toml(value: object) -> str:
 
 def _quoted(text: str) -> str:
     """A basic string."""
+    text = text.encode("utf-8", "backslashreplace").decode()  # a file's name may hold any bytes
     marks = {"\\": "\\\\", '"': '\\"'}
     return '"' + "".join(marks.get(c, c if c.isprintable() else f"\\u{ord(c):04x}") for c in text if ord(c) < 0x10000) + '"'
 

@@ -13,7 +13,20 @@ import numpy as np
 
 from pricers.errors import InvalidInput, finite
 
-__all__ = ["READERS", "date", "excerpt", "flag", "given", "name", "number", "parts", "text", "word"]
+__all__ = [
+    "READERS",
+    "begins_as_formula",
+    "date",
+    "excerpt",
+    "flag",
+    "given",
+    "listed",
+    "name",
+    "number",
+    "parts",
+    "text",
+    "word",
+]
 
 
 LONGEST = 100
@@ -30,7 +43,9 @@ def given(cell: Any) -> Any:
         return None if np.isnat(cell) else cell.astype("datetime64[us]").item()
     if isinstance(cell, np.generic):
         cell = cell.item()
-    if cell is None or type(cell).__name__ in ("NAType", "NaTType") or (isinstance(cell, (float, Decimal)) and cell != cell):
+    if cell is None or type(cell).__name__ in ("NAType", "NaTType"):
+        return None
+    if (isinstance(cell, float) and cell != cell) or (isinstance(cell, Decimal) and cell.is_nan()):
         return None
     return cell
 
@@ -47,7 +62,11 @@ def text(value: Any) -> str:
         return str(int(value))
     if isinstance(value, (list, tuple)):
         return ";".join(map(text, value))
-    return str(value).strip()
+    try:
+        found = str(value)
+    except Exception:  # an integer of thousands of digits, an object of somebody's own
+        return f"({type(value).__name__})"
+    return found.encode("utf-8", "backslashreplace").decode().strip()  # half a surrogate pair is in no file's encoding
 
 
 def excerpt(value: Any) -> str:
@@ -56,7 +75,25 @@ def excerpt(value: Any) -> str:
     return found if len(found) <= LONGEST else found[: LONGEST - 1] + "…"
 
 
-_FORMULA = ("=", "+", "-", "@")
+def listed(names: Iterable[str]) -> str:
+    """Names that stand in somebody's file, separated by commas; the first few where they are many."""
+    every = list(map(text, names))
+    shown, length = list[str](), 0
+    for found in every:
+        length += len(found) + 2
+        if shown and length > 2 * LONGEST:
+            break
+        shown.append(excerpt(found))
+    return ", ".join(shown) + (f" and {len(every) - len(shown)} more" if len(shown) < len(every) else "")
+
+
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for a formula's beginning; the last four are the full-width forms, which some take for the others."""
+
+
+def begins_as_formula(found: str) -> bool:
+    """Whether a spreadsheet may run a text; blanks before it are skipped by some."""
+    return found.lstrip().startswith(_FORMULA) or found.startswith(("\t", "\r", "\n"))
 
 
 def name(field: str, value: Any) -> str:
@@ -64,7 +101,7 @@ def name(field: str, value: Any) -> str:
     found = text(value)
     if not found:
         raise InvalidInput(field, value, "is missing")
-    if found.startswith(_FORMULA):
+    if begins_as_formula(found):
         raise InvalidInput(field, value, f"must not begin with {found[0]}, as a spreadsheet's formula does")
     if "<" in found or ">" in found:
         raise InvalidInput(field, value, "must not hold < or >, as an HTML tag does")

@@ -1,6 +1,7 @@
 """The command ``greeks``: a book of trades in, a folder with Greeks out; a surface of quotes in, a model's parameters out.
 
-Exit codes: 0 every row has its numbers, 3 some rows have none, 1 nothing could be done, 2 wrong usage, 130 interrupted.
+Exit codes: 0 every row has its numbers, 3 some rows have none, 1 nothing could be done, 2 wrong usage, 130 interrupted, 143 terminated.
+What becomes of standard output and standard error has no say in them.
 """
 
 from __future__ import annotations
@@ -11,9 +12,12 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from greeks.stopping import Stops, Terminated, stoppable, uninterrupted
 
 if TYPE_CHECKING:
     from greeks.book_run import BookRun
@@ -23,31 +27,88 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-DONE, FATAL, USAGE, SOME_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, FATAL, USAGE, SOME_FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 130, 143
 
 Progress = Callable[[int, int], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command with these arguments (the process's own by default) and return its exit code."""
+    _open_standard_streams()
     parser = _parser()
     given = parser.parse_args(arguments)
     if given.command is None:
         parser.print_help()
         return USAGE
+    command = tuple(sys.argv[1:] if arguments is None else arguments)
+    with stoppable() as stops:
+        place = _Place(given)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)  # NumPy's: a number that is not finite is a reason in errors.csv
+                return _calibrate(given) if given.command == "calibrate" else _run(given, command, stops)
+        except KeyboardInterrupt as stop:
+            code = TERMINATED if isinstance(stop, Terminated) else INTERRUPTED
+            with uninterrupted():
+                return _stopped(f"{'terminated' if code == TERMINATED else 'interrupted'}; {place.left()}", code)
+        except _Usage as error:
+            return _stopped(str(error), USAGE)
+        except Exception as error:
+            told = " ".join(str(error).split()) or "no further word"
+            return _stopped(told if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {told}", FATAL)
+
+
+class _Place:
+    """What was at the place that ``--out`` names before the run."""
+
+    def __init__(self, given: argparse.Namespace):
+        from greeks.report.folder import missing
+
+        self._out: Path = given.out
+        self._whole: Path = given.out if given.command == "calibrate" else given.out / "manifest.json"
+        self._made = missing(self._whole.parent)
+        self._before = self._stamp()
+
+    def left(self) -> str:
+        """Remove what this process left that is no report, and say what is there."""
+        from greeks.report.folder import tidy
+
+        tidy(Path(os.path.realpath(self._whole.parent)), self._made, mine=True)
+        if self._stamp() != self._before:
+            return f"{self._out} had been written by then"
+        return f"what was in {self._out} is as it was"
+
+    def _stamp(self) -> tuple[int, int] | None:
+        """Of the file that is written last."""
+        try:
+            found = self._whole.stat()
+        except (OSError, ValueError):
+            return None
+        return found.st_mtime_ns, found.st_size
+
+
+def _open_standard_streams() -> None:
+    """Where a caller closed them, so that no file of ours gets their numbers and with them what is meant for a screen."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _say(text: str, *, error: bool = False) -> None:
+    """Print a line. Whoever reads it may have left, the disk behind it may be full: that changes nothing else."""
+    stream: TextIO | None = sys.stderr if error else sys.stdout
+    if stream is None:
+        return
     try:
-        return (
-            _calibrate(given)
-            if given.command == "calibrate"
-            else _run(given, tuple(sys.argv[1:] if arguments is None else arguments))
-        )
-    except KeyboardInterrupt:
-        return _stopped(f"interrupted; what was in {given.out} is as it was", INTERRUPTED)
-    except _Usage as error:
-        return _stopped(str(error), USAGE)
-    except Exception as error:
-        told = " ".join(str(error).split()) or "no further word"
-        return _stopped(told if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {told}", FATAL)
+        encoding = stream.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # so that the interpreter's last flush does not fail, either
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, stream.fileno())
+            os.close(null)
 
 
 class _Usage(Exception):
@@ -55,7 +116,7 @@ class _Usage(Exception):
 
 
 def _stopped(message: str, code: int) -> int:
-    print(f"greeks: {message}", file=sys.stderr)
+    _say(f"greeks: {message}", error=True)
     return code
 
 
@@ -108,6 +169,7 @@ def _fitting(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--skip-days", metavar="N", type=_whole(0), default=0, help="leave out expiries of up to N days (default: 0)"
     )
     fit.add_argument("--whole-weeks", action="store_true", help="round maturities to whole weeks, as published fits do")
+    _reading(fit)
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
@@ -122,6 +184,19 @@ def _common(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--greeks", metavar="A,B", help="default: price,delta,gamma,vega,rho,theta and those of the models' own parameters"
     )
+    parser.add_argument("--no-limits", action="store_true", help="run however long it may take and whatever memory it may need")
+    _reading(parser)
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--allow-outside", action="store_true", help="read files that the market names outside its own folder")
+    parser.add_argument("--allow-large-files", action="store_true", help="read files of any size")
+
+
+def _most_bytes(given: argparse.Namespace) -> int | None:
+    from greeks.inputs import MOST_BYTES
+
+    return None if given.allow_large_files else MOST_BYTES
 
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -145,7 +220,7 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _run(given: argparse.Namespace, command: tuple[str, ...]) -> int:
+def _run(given: argparse.Namespace, command: tuple[str, ...], stops: Stops) -> int:
     start = time.perf_counter()
     names = tuple(name.strip() for name in given.greeks.split(",") if name.strip()) if given.greeks is not None else None
     if names == ():
@@ -159,22 +234,23 @@ def _run(given: argparse.Namespace, command: tuple[str, ...]) -> int:
     from greeks.report.writer import write_report
 
     prepare(given.out)
-    market = load_market(given.market)
-    inputs = {str(path): digest(path) for path in (given.book, *market_files(given.market))}
+    most = _most_bytes(given)
+    market = load_market(given.market, allow_outside=given.allow_outside, most_bytes=most)
+    inputs = {str(path): digest(path) for path in (given.book, *market_files(given.market, most_bytes=most))}
     title = "Risk report" if given.command == "report" else "Cross-check"
     facts = Facts(title=f"{title}: {given.book.name}", inputs=inputs, command=("greeks", *command))
     facts.seconds["start"] = time.perf_counter() - start
-    with _progress() as progress:
+    with _progress(stops) as progress:
         run = _computed(given, names, market, progress)
+    stops.check()
     write_report(run, facts, given.out)
-    with _reader_may_leave():
-        _summary(run, given.out, time.perf_counter() - start)
+    _summary(run, given.out, time.perf_counter() - start)
     return SOME_FAILED if run.failed else DONE
 
 
 def _present(*paths: Path) -> None:
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"there is no file {path}")
 
 
@@ -192,17 +268,18 @@ def _calibrate(given: argparse.Namespace) -> int:
             underlying=given.underlying,
             skip_days=given.skip_days,
             whole_weeks=given.whole_weeks,
+            allow_outside=given.allow_outside,
+            most_bytes=_most_bytes(given),
         )
     except InvalidInput as error:
         if error.field in ("underlying", "skip-days"):
             raise _Usage(f"--{error}") from None
         raise
     found.write(given.out)
-    with _reader_may_leave():
-        _fitted(found)
-        print(f"{given.out} and {quotes_file(given.out)}")
+    _fitted(found)
+    _say(f"{given.out} and {quotes_file(given.out)}")
     if found.fit.warning:
-        print(f"greeks: warning: {found.fit.warning}", file=sys.stderr)
+        _say(f"greeks: warning: {found.fit.warning}", error=True)
     return DONE
 
 
@@ -210,50 +287,44 @@ def _fitted(found: Calibration) -> None:
     fit = found.fit
     left = f", {found.left_out} of up to {found.skip_days} days left out" if found.skip_days else ""
     weeks = ", maturities in whole weeks" if found.whole_weeks else ""
-    print(f"Heston for {found.underlying} on {found.valuation}, {len(fit.error)} quotes{left}{weeks}")
+    _say(f"Heston for {found.underlying} on {found.valuation}, {len(fit.error)} quotes{left}{weeks}")
     _errors_of_parameters(fit)
-    print(f"rmse {fit.rmse:.4f} volatility points, sum of squared errors {fit.sum_squared_error:.2f}")
-    print("  days  quotes    rmse    mean   worst  at strike")
+    _say(f"rmse {fit.rmse:.4f} volatility points, sum of squared errors {fit.sum_squared_error:.2f}")
+    _say("  days  quotes    rmse    mean   worst  at strike")
     for row in found.by_expiry().itertuples():
         errors = f"{row.rmse:8.3f}{row.mean:+8.3f}{row.worst:+8.3f}"
-        print(f"{row.days:6d}{row.quotes:8d}{errors}{row.at_strike:11g}")
+        _say(f"{row.days:6d}{row.quotes:8d}{errors}{row.at_strike:11g}")
 
 
 def _errors_of_parameters(fit: HestonFit) -> None:
     """Parameters with their standard errors, and the correlation of the errors."""
-    print("           value    std error   correlation of the errors")
+    _say("           value    std error   correlation of the errors")
     for name, row in zip(fit.stderr, fit.correlation.tolist(), strict=True):
         error = "-" if math.isnan(fit.stderr[name]) else f"{fit.stderr[name]:.3g}"
         together = "".join(f"{'-' if math.isnan(value) else format(value, '+.2f'):>7}" for value in row)
-        print(f"{name:>6}{fit.parameters[name]:>10.5g}{error:>13}  {together}")
+        _say(f"{name:>6}{fit.parameters[name]:>10.5g}{error:>13}  {together}")
     if fit.stderr_note:
-        print(f"no standard error: {fit.stderr_note}")
-
-
-@contextlib.contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Whoever reads our standard output may have left; what was to be written is written all the same."""
-    try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"no standard error: {fit.stderr_note}")
 
 
 def _computed(
     given: argparse.Namespace, greeks: tuple[str, ...] | None, market: MarketData, progress: Progress | None
 ) -> BookRun:
     from greeks.crosschecks import crosscheck_run
+    from greeks.limits import LIMITS
     from greeks.methods import estimators
     from greeks.portfolio import read_book
+    from greeks.report.space import check_space
     from greeks.risk import risk_run
     from pricers.errors import InvalidInput
     from pricers.plan import Plan
 
-    book, plan = read_book(given.book), Plan(paths=given.paths, seed=given.seed)
+    book, plan = read_book(given.book, most_bytes=_most_bytes(given)), Plan(paths=given.paths, seed=given.seed)
+    limits = None if given.no_limits else LIMITS
+    check_space(given.out, given.command, rows=len(book), greeks=len(greeks) if greeks is not None else None)
     try:
         if given.command == "crosscheck":
-            return crosscheck_run(book, market, greeks=greeks, plan=plan, threads=given.threads, progress=progress)
+            return crosscheck_run(book, market, greeks=greeks, plan=plan, threads=given.threads, progress=progress, limits=limits)
         if given.estimator is not None and given.estimator not in estimators():
             raise _Usage(f"--estimator must be one of {', '.join(estimators())}, got {given.estimator}")
         return risk_run(
@@ -265,6 +336,7 @@ def _computed(
             threads=given.threads,
             progress=progress,
             check=not given.no_check,
+            limits=limits,
         )
     except InvalidInput as error:
         if error.field == "greeks":
@@ -273,32 +345,34 @@ def _computed(
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Progress | None]:
-    """A bar on a terminal, nothing in a pipe."""
-    if not sys.stderr.isatty():
-        yield None
+def _progress(stops: Stops) -> Iterator[Progress]:
+    """A bar on a terminal, nothing in a pipe; a signal whose exception was lost ends the run at the next block."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda done, paths: stops.check()
         return
     from tqdm import tqdm
 
     with tqdm(unit=" paths", unit_scale=True, dynamic_ncols=True, leave=False, file=sys.stderr) as bar:
 
         def progress(done: int, paths: int) -> None:
-            bar.total = paths
-            bar.update(done - bar.n)
+            stops.check()
+            with contextlib.suppress(OSError):  # a terminal that was closed
+                bar.total = paths
+                bar.update(done - bar.n)
 
         yield progress
 
 
 def _summary(run: BookRun, out: Path, seconds: float) -> None:
     counts = run.verdicts
-    print(f"{run.rows} trades: {run.priced} priced, {run.failed} failed")
+    _say(f"{run.rows} trades: {run.priced} priced, {run.failed} failed")
     if compared := counts.get("agree", 0) + counts.get("differ", 0):
         against = "the reference" if run.kind == "crosscheck" else "an independent method"
-        print(f"{compared} comparisons with {against}: {counts.get('agree', 0)} agree, {counts.get('differ', 0)} differ")
-    print(f"{out / f'{run.kind}.html'} and the files beside it, in {seconds:.1f} s")
+        _say(f"{compared} comparisons with {against}: {counts.get('agree', 0)} agree, {counts.get('differ', 0)} differ")
+    _say(f"{out / f'{run.kind}.html'} and the files beside it, in {seconds:.1f} s")
     if run.failed:
-        print(f"greeks: {run.failed} of {run.rows} trades have no number; see {out / 'errors.csv'}", file=sys.stderr)
+        _say(f"greeks: {run.failed} of {run.rows} trades have no number; see {out / 'errors.csv'}", error=True)
     if differ := counts.get("differ", 0):
-        print(f"greeks: {differ} numbers differ from their check; they stand first in {run.kind}.html", file=sys.stderr)
+        _say(f"greeks: {differ} numbers differ from their check; they stand first in {run.kind}.html", error=True)
     if run.ignored:
-        print(f"greeks: columns not read: {', '.join(run.ignored)}", file=sys.stderr)
+        _say(f"greeks: columns not read: {', '.join(run.ignored)}", error=True)

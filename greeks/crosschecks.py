@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from greeks.book_run import (
     FAILED,
     OK,
@@ -25,6 +27,7 @@ from greeks.book_run import (
     known_greeks,
     plan_of,
     scene_of,
+    table,
     terms_of,
     threads_used,
 )
@@ -34,6 +37,7 @@ from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import greek
+from greeks.limits import LIMITS, Limits, load_of
 from greeks.markets import MarketData, Underlying
 from greeks.methods import estimators
 from greeks.natural_size import natural_sizes
@@ -51,6 +55,7 @@ __all__ = ["crosscheck_run"]
 COLUMNS = (*TERMS, "greek", "estimator", "value", "stderr", "z", "verdict", "resolves", "unit", "status", "note")
 
 
+@np.errstate(all="ignore")  # what is not finite is reported as such, in its row
 def crosscheck_run(
     portfolio: pd.DataFrame,
     market: MarketData | Mapping[str, Underlying],
@@ -59,6 +64,7 @@ def crosscheck_run(
     plan: Plan | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
+    limits: Limits | None = LIMITS,
 ) -> BookRun:
     """Every Greek of every trade by every method, for one contract each, on the very paths that `risk_report` takes.
 
@@ -67,14 +73,16 @@ def crosscheck_run(
 
     Parameters
     ----------
-    portfolio, market, greeks, plan, threads, progress
+    portfolio, market, greeks, plan, threads, progress, limits
         See `greeks.risk.risk_report`.
     """
-    import pandas as pd
-
     clock, market, plan = Clock(), MarketData.of(market), plan_of(plan)
+    if limits is not None:
+        limits.check_table(len(portfolio), threads)
     book = read_portfolio(portfolio, market, estimator=LikelihoodRatio())
     wanted = tuple(known_greeks(greeks, book))
+    if limits is not None:
+        limits.check(load_of(book.positions, greeks=len(wanted) * len(_methods()), plan=plan))
     clock.lap("portfolio")
     cases = {position.row: _case(position, wanted, plan) for position in book.positions}
     clock.lap("formulas")
@@ -86,14 +94,14 @@ def crosscheck_run(
     for row in book.rows:
         reply: Any = row if isinstance(row, Reject) else replies[row.row]
         if isinstance(reply, Exception):
-            reply = Reject(row=row.row, trade_id=row.trade_id, field="", value="", reason=described(reply))
+            reply = Reject(row=row.row, trade_id=row.trade_id, field="estimator", value="all", reason=described(reply))
         if isinstance(reply, Reject):
             errors.append(reply)
             lines.append(_cells(row, status=failure(reply)))
         else:
             lines.extend(cases[row.row].lines(reply, limit))
     clock.lap("verdicts")
-    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    frame = table(lines, COLUMNS)
     answered = frame[frame["value"].notna()]
     return BookRun(
         kind="crosscheck",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from greeks.greek import Greek
@@ -29,8 +30,11 @@ class Desk:
     scale: float = 1.0
 
     def factor(self, spot: float) -> float:
-        """What a raw derivative is multiplied by."""
-        return spot**self.power * self.scale
+        """What a raw derivative is multiplied by; infinite where no float holds it."""
+        try:
+            return spot**self.power * self.scale
+        except OverflowError:
+            return math.inf
 
 
 _DESK = {

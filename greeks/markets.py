@@ -6,14 +6,14 @@ import contextlib
 import csv
 import datetime as dt
 import functools
-import tomllib
+import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from greeks import cells
+from greeks import cells, inputs
 from pricers.errors import InvalidInput, one_of, positive
 from pricers.market import DAYS_PER_YEAR, ImpliedVolSurface, Market, ZeroCurve
 from pricers.models.gbm import GBM
@@ -182,7 +182,7 @@ class MarketData:
         return (date - self.valuation).days / DAYS_PER_YEAR
 
 
-def load_market(path: str | Path) -> MarketData:
+def load_market(path: str | Path, *, allow_outside: bool = False, most_bytes: int | None = inputs.MOST_BYTES) -> MarketData:
     """Read a market from a TOML file.
 
     .. code-block:: toml
@@ -215,6 +215,15 @@ def load_market(path: str | Path) -> MarketData:
     ``heston`` holds the parameters of that model, or names a TOML file that does (as ``greeks calibrate`` writes it); with it an
     underlying may do without a volatility. ``model`` is for trades that name none, "gbm" where left out and there is a volatility.
 
+    Parameters
+    ----------
+    path : path
+    allow_outside : bool
+        Whether the files that the TOML file names may lie outside its folder. By default they may not: a market file that
+        somebody else wrote could otherwise have any file read, and errors would quote from it.
+    most_bytes : int, optional
+        Bytes that a file may have; None for any number.
+
     Raises
     ------
     InvalidInput
@@ -222,22 +231,43 @@ def load_market(path: str | Path) -> MarketData:
     OSError
         Where a file cannot be read.
     """
-    path = Path(path)
-    valuation, entries = _entries(path)
-    underlyings = {name: _underlying(path, name, entry, valuation) for name, entry in entries.items()}
+    files = _Files(market=Path(path), allow_outside=allow_outside, most_bytes=most_bytes)
+    valuation, entries = _entries(files)
+    underlyings = {name: _underlying(files, name, entry, valuation) for name, entry in entries.items()}
     return MarketData(valuation=valuation, underlyings=underlyings)
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidInput(str(path), str(error), "must be a TOML file in UTF-8") from None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    """A market's TOML file, and which files it may name."""
+
+    market: Path
+    allow_outside: bool = False
+    most_bytes: int | None = inputs.MOST_BYTES
+
+    def named(self, where: str, name: str) -> Path:
+        """The path of a file that the market names."""
+        path = self.market.parent / name
+        try:
+            if len(name) > _LONGEST_NAME:
+                raise ValueError
+            inside = path.resolve().is_relative_to(self.market.parent.resolve())
+        except (OSError, ValueError, RuntimeError):  # a name that no file can have
+            raise InvalidInput(where, name, "must be the name of a file") from None
+        if not (inside or self.allow_outside):
+            reason = "must lie in the market file's folder, or files outside it must be allowed (--allow-outside)"
+            raise InvalidInput(where, name, reason)
+        return path
 
 
-def _entries(path: Path) -> tuple[dt.date, dict[str, Any]]:
+_LONGEST_NAME = 500
+"""Characters of a name of a file, folders included: errors of the system quote it whole."""
+
+
+def _entries(files: _Files) -> tuple[dt.date, dict[str, Any]]:
     """The valuation date and what stands under each underlying's name."""
-    table, where = _toml(path), f"{path}:"
+    path = files.market
+    table, where = inputs.toml(path, files.most_bytes), f"{path}:"
     _only(where, table, ("valuation", "underlyings"))
     if "valuation" not in table:
         raise InvalidInput(f"{where} valuation", None, "is missing: say valuation = 2002-07-05")
@@ -248,15 +278,22 @@ def _entries(path: Path) -> tuple[dt.date, dict[str, Any]]:
     return valuation, entries
 
 
-def market_files(path: str | Path) -> tuple[Path, ...]:
+def market_files(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES) -> tuple[Path, ...]:
     """The files that `load_market` reads: the TOML file, the surfaces and the files of parameters that it names."""
     path = Path(path)
-    entries = tomllib.loads(path.read_text(encoding="utf-8"))["underlyings"].values()
+    entries = inputs.toml(path, most_bytes)["underlyings"].values()
     named = (entry.get(key) for entry in entries for key in ("surface", *_PARAMETRIC))
     return path, *dict.fromkeys(path.parent / name for name in named if isinstance(name, str))
 
 
-def load_quoted(path: str | Path, surface: str | Path, name: str | None = None) -> Quoted:
+def load_quoted(
+    path: str | Path,
+    surface: str | Path,
+    name: str | None = None,
+    *,
+    allow_outside: bool = False,
+    most_bytes: int | None = inputs.MOST_BYTES,
+) -> Quoted:
     """What a model is fitted to: the quotes of a surface's CSV file, in the market of one underlying of a TOML file.
 
     Parameters
@@ -267,20 +304,22 @@ def load_quoted(path: str | Path, surface: str | Path, name: str | None = None) 
         Its column ``zero_rate`` is the zero curve where the market has no rates.
     name : str, optional
         Of the underlying; the only one by default.
+    allow_outside, most_bytes
+        See `load_market`.
 
     Raises
     ------
     InvalidInput
         Its ``field`` is "underlying" where there is none of that name, or several and no name.
     """
-    path = Path(path)
-    valuation, entries = _entries(path)
-    if name is None and len(entries) > 1:
-        raise InvalidInput("underlying", None, f"must be one of {', '.join(entries)}")
-    name = one_of("underlying", next(iter(entries)) if name is None else name, entries)
-    quotes, curve = read_surface(surface)
-    where, entry = _entry(path, name, entries[name])
-    own = _surface(path.parent, where, entry["surface"])[1] if "surface" in entry else None
+    files = _Files(market=Path(path), allow_outside=allow_outside, most_bytes=most_bytes)
+    valuation, entries = _entries(files)
+    name = next(iter(entries)) if name is None and len(entries) == 1 else name
+    if name not in entries:
+        raise InvalidInput("underlying", name, f"must be one of {cells.listed(entries)}")
+    quotes, curve = read_surface(surface, most_bytes=most_bytes)
+    where, entry = _entry(files.market, name, entries[name])
+    own = _surface(files, where, entry["surface"])[1] if "surface" in entry else None
     rates = [key for key in ("rate", "zero_curve") if key in entry]
     return Quoted(
         name=name,
@@ -297,7 +336,7 @@ _KEYS = ("spot", "dividend", "rate", "zero_curve", "vol", "surface", "model", *_
 
 def _entry(path: Path, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
     """Where an underlying stands, for errors to say, and its keys."""
-    where = f"{path}: underlyings.{name}"
+    where = f"{path}: underlyings.{cells.excerpt(name)}"
     if not isinstance(entry, dict):
         raise InvalidInput(where, entry, "must be a table")
     _only(where, entry, _KEYS)
@@ -306,13 +345,13 @@ def _entry(path: Path, name: str, entry: Any) -> tuple[str, dict[str, Any]]:
     return where, entry
 
 
-def _underlying(path: Path, name: str, entry: Any, valuation: dt.date) -> Underlying:
-    where, entry = _entry(path, name, entry)
+def _underlying(files: _Files, name: str, entry: Any, valuation: dt.date) -> Underlying:
+    where, entry = _entry(files.market, name, entry)
     given = [key for key in ("vol", "surface") if key in entry]
-    carried: dict[str, Any] = {kind: _parameters(path.parent, where, kind, entry[kind]) for kind in _PARAMETRIC if kind in entry}
+    carried: dict[str, Any] = {kind: _parameters(files, where, kind, entry[kind]) for kind in _PARAMETRIC if kind in entry}
     if len(given) > 1 or not (given or carried):
         raise InvalidInput(f"{where} vol", entry.get("vol"), "or surface must be given, one of the two")
-    surface, curve = _surface(path.parent, where, entry["surface"]) if "surface" in entry else (None, None)
+    surface, curve = _surface(files, where, entry["surface"]) if "surface" in entry else (None, None)
     market = _market(where, entry, valuation, curve)
     with _said(where):
         kind = cells.word("model", entry["model"]) if "model" in entry else ""
@@ -329,13 +368,17 @@ def _market(where: str, entry: Mapping[str, Any], valuation: dt.date, curve: Zer
         return Market(spot=entry["spot"], rate=rate, dividend=entry.get("dividend", 0.0))
 
 
-def _parameters(folder: Path, where: str, kind: str, given: Any) -> Model:
-    """The model whose parameters stand in a table, or in a file of which the table ``fit`` only says where they come from."""
+def _parameters(files: _Files, where: str, kind: str, given: Any) -> Model:
+    """The model whose parameters stand in a table, or in a file of which the table ``fit`` only says where they come from.
+
+    Of a file that holds other things, errors name a key and quote no value: it may be one that is nobody's business here.
+    """
     where, names, read = f"{where}.{kind}", _MODELS[kind].parameters, _MODELS[kind].read
     if isinstance(given, str):
-        path = folder / given
-        given, where = _toml(path), f"{path}:"
+        path = files.named(where, given)
+        given, where = inputs.toml(path, files.most_bytes), f"{path}:"
         given.pop("fit", None)
+        given = {key: value if key in names and _is_scalar(value) else f"({key})" for key, value in given.items()}
     if not isinstance(given, dict) or read is None:
         raise InvalidInput(where, given, f"must be a table with {', '.join(names)}, or the name of a TOML file with them")
     _only(where, given, names)
@@ -354,6 +397,10 @@ def _said(where: str) -> Iterator[None]:
         raise InvalidInput(f"{where} {error.field}", error.value, error.reason) from None
 
 
+def _is_scalar(value: Any) -> bool:
+    return not isinstance(value, (dict, list))
+
+
 def _zero_curve(entries: Any, valuation: dt.date) -> ZeroCurve:
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise InvalidInput("zero_curve", entries, "must be a list of tables with date and rate")
@@ -367,13 +414,13 @@ def _zero_curve(entries: Any, valuation: dt.date) -> ZeroCurve:
 _SURFACE = ("days_to_expiry", "strike", "implied_vol")
 
 
-def _surface(folder: Path, where: str, name: Any) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
+def _surface(files: _Files, where: str, name: Any) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
     if not isinstance(name, str):
         raise InvalidInput(f"{where} surface", name, "must be the name of a CSV file")
-    return read_surface(folder / name)
+    return read_surface(files.named(f"{where} surface", name), most_bytes=files.most_bytes)
 
 
-def read_surface(path: str | Path) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
+def read_surface(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES) -> tuple[ImpliedVolSurface, ZeroCurve | None]:
     """The quotes of a CSV file with the columns days_to_expiry, strike, implied_vol, and its zero curve where it has a column zero_rate.
 
     Raises
@@ -382,15 +429,17 @@ def read_surface(path: str | Path) -> tuple[ImpliedVolSurface, ZeroCurve | None]
         Its ``field`` names file, line or expiry, and column.
     """
     path = Path(path)
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
+    try:
+        reader = csv.DictReader(io.StringIO(inputs.text(path, most_bytes), newline=""))
         columns = tuple(column.strip() for column in reader.fieldnames or ())
         reader.fieldnames = columns
         if missing := [column for column in _SURFACE if column not in columns]:
-            raise InvalidInput(f"{path}: columns", ", ".join(columns), f"must include {', '.join(missing)}")
+            raise InvalidInput(f"{path}: columns", f"{len(columns)} columns", f"must include {', '.join(missing)}")
         with_rates = "zero_rate" in columns
         wanted = (*_SURFACE, "zero_rate") if with_rates else _SURFACE
         quotes = [tuple(_quoted(path, reader.line_num, column, row[column]) for column in wanted) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InvalidInput(str(path), str(error), "must be a CSV file in UTF-8") from None
     smiles: dict[float, dict[float, float]] = {}
     zero: dict[float, float] = {}
     for days, strike, vol, *rate in quotes:
@@ -413,12 +462,15 @@ def read_surface(path: str | Path) -> tuple[ImpliedVolSurface, ZeroCurve | None]
 
 def _quoted(path: Path, line: int, column: str, text: str | None) -> float:
     try:
-        return float(text or "")
+        found = float(text or "")
     except ValueError:
         raise InvalidInput(f"{path}: line {line}, {column}", text, "must be a number") from None
+    if column == "strike" and not found > 0.0:
+        raise InvalidInput(f"{path}: line {line}, {column}", text, "must be positive")
+    return found
 
 
 def _only(where: str, table: Mapping[str, Any], keys: tuple[str, ...]) -> None:
     for key, value in table.items():
         if key not in keys:
-            raise InvalidInput(f"{where} {key}", value, f"is not a key here; there are {', '.join(keys)}")
+            raise InvalidInput(f"{where} {cells.excerpt(key)}", value, f"is not a key here; there are {', '.join(keys)}")

@@ -6,16 +6,17 @@ import calendar
 import csv
 import datetime as dt
 import difflib
+import io
 import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from greeks import cells
+from greeks import cells, inputs
 from greeks.estimators.estimator import Estimator
 from greeks.markets import KINDS, MarketData
 from greeks.methods import classes, estimators
@@ -130,14 +131,30 @@ class Portfolio:
         return tuple(row for row in self.rows if isinstance(row, Reject))
 
 
-def read_book(path: str | Path) -> pd.DataFrame:
-    """A CSV file of trades, every cell as the text that stands there (UTF-8, commas, a header line; blank lines are skipped)."""
+def read_book(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES) -> pd.DataFrame:
+    """A CSV file of trades, every cell as the text that stands there (UTF-8, commas, a header line; blank lines are skipped).
+
+    Parameters
+    ----------
+    path : path
+    most_bytes : int, optional
+        Bytes that the file may have; None for any number.
+
+    Raises
+    ------
+    InvalidInput
+        Where it is no CSV file in UTF-8, no plain file, or larger.
+    """
     import pandas as pd
 
     path = Path(path)
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
+        text = inputs.text(path, most_bytes)
+        before = csv.field_size_limit(_MOST_LONG)
+        try:
+            lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
+        finally:
+            csv.field_size_limit(before)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InvalidInput(str(path), str(error), "must be a CSV file in UTF-8") from None
     if not lines:
@@ -148,6 +165,10 @@ def read_book(path: str | Path) -> pd.DataFrame:
     if any(surplus):
         header, table = [*header, _SURPLUS], [[*row, more] for row, more in zip(table, surplus, strict=True)]
     return pd.DataFrame(table, columns=header, dtype=str)
+
+
+_MOST_LONG = 2**31 - 1
+"""Characters of a cell: what a C long holds everywhere. Thousands of listed dates are valid; the size of the file bounds them."""
 
 
 def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estimator) -> Portfolio:
@@ -190,13 +211,13 @@ def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estima
 
 def _columns(frame: pd.DataFrame) -> tuple[dict[str, int], tuple[str, ...]]:
     """Where each known column stands, and the names of the others."""
-    names = [str(name).strip().lower() for name in frame.columns]
+    names = [cells.text(name).lower() for name in frame.columns]
     known = {*REQUIRED, *OPTIONAL, _SURPLUS, *(field.name for family in families().values() for field in _fields(family))}
     if twice := sorted(name for name, count in Counter(names).items() if count > 1 and name in known):
         raise InvalidInput("columns", ", ".join(twice), "must stand in the table once each")
     if missing := [name for name in REQUIRED if name not in names]:
-        raise InvalidInput("columns", ", ".join(names), f"must include {', '.join(missing)}")
-    ignored = tuple(name for name in names if name not in known)
+        raise InvalidInput("columns", cells.listed(names), f"must include {', '.join(missing)}")
+    ignored = tuple(cells.excerpt(name) for name in names if name not in known)
     for name in ignored:
         if close := difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.85):
             raise InvalidInput("columns", name, f"must be spelt right: is {close[0]} meant?")
@@ -211,7 +232,8 @@ Row = Mapping[str, Any]
 def _row(number: int, row: Row, counts: Counter[str], market: MarketData, default: Estimator) -> Position | Reject:
     try:
         return _position(number, row, counts, market, default)
-    except InvalidInput as error:
+    except Exception as reason:  # whatever a cell holds, it is a reason and stops no other row
+        error = reason if isinstance(reason, InvalidInput) else InvalidInput("row", "", _unreadable(reason))
         given = row.get(error.field)
         return Reject(
             row=number,
@@ -227,10 +249,14 @@ def _row(number: int, row: Row, counts: Counter[str], market: MarketData, defaul
         )
 
 
+def _unreadable(error: Exception) -> str:
+    return " ".join(f"cannot be read: {type(error).__name__}: {cells.excerpt(str(error))}".split())
+
+
 def _or(otherwise: Any, read: Callable[[], Any]) -> Any:
     try:
         return read()
-    except InvalidInput:
+    except Exception:  # a reason of its own, where it is one
         return otherwise
 
 
@@ -252,7 +278,7 @@ def _position(number: int, row: Row, counts: Counter[str], market: MarketData, d
     if abs(quantity) > MOST_QUANTITY:
         raise InvalidInput("quantity", quantity, f"must be at most {MOST_QUANTITY:g} in size")
     if underlying not in market.underlyings:
-        raise InvalidInput("underlying", underlying, f"has no market data; there is {', '.join(market.underlyings)}")
+        raise InvalidInput("underlying", underlying, f"has no market data; there is {cells.listed(market.underlyings)}")
     its = market.underlyings[underlying]
     method = default
     if row.get("estimator") is not None:
@@ -340,20 +366,31 @@ def _schedule(family: type[Contract], field: str, value: Any, expiry: Any, marke
     if rule in RULES:
         if last is None:
             raise InvalidInput("expiry", None, f"is missing, from which {rule} {field} are counted back")
-        days = _counted_back(rule, last, market.valuation)
-    else:
-        days = [cells.date(field, part) for part in cells.parts(field, value)]
-        if last is not None and max(days) > last:
-            raise InvalidInput(field, max(days), f"must not hold {field} past expiry, and {max(days)} is after {last}")
-        for day in days:
-            _ahead(field, day, market)
-        for earlier, later in itertools.pairwise(days):
-            if not later > earlier:
-                raise InvalidInput(field, later, f"must increase, and {later} follows {earlier}")
-        if last is not None and days[-1] != last:
-            reason = f"must end at the expiry {last}, and ends on {days[-1]}: {family.family} contracts pay at the last date"
-            raise InvalidInput(field, days[-1], reason)
-    return tuple(market.years(day) for day in days)
+        return _years_counted_back(rule, last, market.valuation)
+    days = [cells.date(field, part) for part in cells.parts(field, value)]
+    if last is not None and max(days) > last:
+        raise InvalidInput(field, max(days), f"must not hold {field} past expiry, and {max(days)} is after {last}")
+    for day in days:
+        _ahead(field, day, market)
+    for earlier, later in itertools.pairwise(days):
+        if not later > earlier:
+            raise InvalidInput(field, later, f"must increase, and {later} follows {earlier}")
+    if last is not None and days[-1] != last:
+        reason = f"must end at the expiry {last}, and ends on {days[-1]}: {family.family} contracts pay at the last date"
+        raise InvalidInput(field, days[-1], reason)
+    return tuple(_years((day - market.valuation).days) for day in days)
+
+
+@lru_cache(maxsize=2**15)
+def _years(days: int) -> float:
+    """One object for each day: books have millions of dates, on a few thousand days."""
+    return days / DAYS_PER_YEAR
+
+
+@lru_cache(maxsize=2**12)
+def _years_counted_back(rule: str, last: dt.date, valuation: dt.date) -> tuple[float, ...]:
+    """One tuple for all trades with the same schedule."""
+    return tuple(_years((day - valuation).days) for day in _counted_back(rule, last, valuation))
 
 
 def _ahead(field: str, day: dt.date, market: MarketData) -> dt.date:

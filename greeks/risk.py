@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -29,14 +29,17 @@ from greeks.book_run import (
     models_of,
     plan_of,
     scene_of,
+    table,
     terms_of,
     threads_used,
 )
+from greeks.cells import excerpt
 from greeks.checks import check_of, refusal
 from greeks.comparison import most_certain, threshold, verdicts
 from greeks.desk import desk
 from greeks.estimators.estimator import Estimator
 from greeks.greek import Greek, greek
+from greeks.limits import LIMITS, Limits, load_of
 from greeks.markets import MarketData, Underlying
 from greeks.methods import method
 from greeks.natural_size import natural_sizes
@@ -74,6 +77,7 @@ def risk_report(
     threads: int | None = None,
     progress: Progress | None = None,
     check: bool = True,
+    limits: Limits | None = LIMITS,
 ) -> pd.DataFrame:
     """Greeks of every trade of a portfolio, one row per trade and Greek, in the portfolio's order.
 
@@ -104,6 +108,8 @@ def risk_report(
         Whether an independent method is held against each number, on the same paths: the exact formula where there is one,
         else pathwise where the payoff does not jump, else finite differences (the likelihood ratio where the number itself is of
         that method). The price of a path estimator is checked by a formula only: all of them average the same payoffs.
+    limits : Limits, optional
+        What a run may take; it is estimated before the run. None for no limits.
 
     Returns
     -------
@@ -119,16 +125,25 @@ def risk_report(
     Raises
     ------
     InvalidInput
-        Where the table as a whole cannot be read, or no model has a Greek that is asked for.
+        Where the table as a whole cannot be read, no model has a Greek that is asked for, or the run would exceed the limits.
     """
     run = risk_run(
-        portfolio, market, greeks=greeks, estimator=estimator, plan=plan, threads=threads, progress=progress, check=check
+        portfolio,
+        market,
+        greeks=greeks,
+        estimator=estimator,
+        plan=plan,
+        threads=threads,
+        progress=progress,
+        check=check,
+        limits=limits,
     )
     records = {"totals": run.totals.to_dict("records"), "errors": run.errors.to_dict("records")}
     run.frame.attrs.update(records, valuation=run.valuation.isoformat())
     return run.frame
 
 
+@np.errstate(all="ignore")  # what is not finite is reported as such, in its row
 def risk_run(
     portfolio: pd.DataFrame,
     market: MarketData | Mapping[str, Underlying],
@@ -139,14 +154,17 @@ def risk_run(
     threads: int | None = None,
     progress: Progress | None = None,
     check: bool = True,
+    limits: Limits | None = LIMITS,
 ) -> BookRun:
     """What `risk_report` says, with totals, errors and the facts of the run; the parameters are the same."""
-    import pandas as pd
-
     clock, market, plan = Clock(), MarketData.of(market), plan_of(plan)
     asked = method(estimator, default="likelihood_ratio")
+    if limits is not None:
+        limits.check_table(len(portfolio), threads)
     book = read_portfolio(portfolio, market, estimator=asked)
     wanted = known_greeks(greeks, book)
+    if limits is not None:
+        limits.check(load_of(book.positions, greeks=len(wanted), plan=plan))
     clock.lap("portfolio")
     cases = [_case(row, tuple(wanted), plan, check) for row in book.positions]
     clock.lap("formulas")
@@ -158,19 +176,20 @@ def risk_run(
     limit = threshold(sum(case.compared(name) for case in cases for name in wanted))
     by_row = {case.position.row: case for case in cases}
     kinds = models_of(book)
-    lines = [
+    lines = (
         _rejected(row, wanted[name]) if isinstance(row, Reject) else by_row[row.row].line(name, limit)
         for row in book.rows
         for name in wanted
         if greeks is not None or _defined(name, kinds.get(row.model) if isinstance(row, Reject) else row.model)
-    ]
+    )
+    terms = list[Term]()
+    frame = table(_cells_and_terms(lines, wanted, terms), COLUMNS)
     clock.lap("verdicts")
-    summed = totals([_term(line, wanted[line.cells["greek"]]) for line in lines if not line.status.startswith(UNDEFINED)])
+    summed = totals(terms)
     clock.lap("totals")
     reasons = [row if isinstance(row, Reject) else by_row[row.row] for row in book.rows]
     errors = [error for r in reasons for error in ([r] if isinstance(r, Reject) else r.errors())]
     failed = len({error.row for error in errors})
-    frame = pd.DataFrame([line.cells for line in lines], columns=list(COLUMNS))
     answered = frame[frame["status"] == OK]
     return BookRun(
         kind="risk",
@@ -245,13 +264,19 @@ class _Case:
         """Take an answer in, or what stopped it."""
         for name in (g.name for g in question.greeks):
             if isinstance(reply, Exception):
-                self.failures[name] = _broken(reply)
+                self.failures[name] = _broken(reply, self.position.estimator)
             else:
                 self.found[name] = reply
                 if refused := reply.refusals.get((name, self.position.estimator.name)):  # by a pilot, after all
                     self.failures[name] = _refused(self.position.estimator, str(refused))
                 elif not self._usable(name, self.position.estimator):
-                    self.failures[name] = _Failure(status=NOT_FINITE, reason="the estimate is not finite")
+                    self.failures[name] = self._not_finite(name)
+
+    def _not_finite(self, name: str) -> _Failure:
+        estimate = self.found[name].estimates.get((name, self.position.estimator.name))
+        value = "" if estimate is None else f"{estimate.value:g} +- {estimate.stderr:g}"
+        reason = f"the {name} is not finite, for one contract or for the position in its units"
+        return _Failure(status=NOT_FINITE, field=name, value=value, reason=reason)
 
     def _usable(self, name: str, estimator: Estimator | None) -> bool:
         """Whether there is a finite number, for the position as for one contract."""
@@ -338,7 +363,7 @@ def _case(position: Position, names: Iterable[str], plan: Plan, check: bool) -> 
         try:
             reason = refusal(method, known, position.contract, scene, plan)
         except Exception as error:
-            case.failures[name] = _broken(error)
+            case.failures[name] = _broken(error, method)
             continue
         if reason is None:
             case.checks[name] = check_of(method, known, position.contract, scene, plan) if check else None
@@ -359,8 +384,11 @@ def _refused(method: Estimator, reason: str) -> _Failure:
     return _Failure(status=FAILED + reason, field="estimator", value=method.name, reason=reason)
 
 
-def _broken(error: Exception) -> _Failure:
-    return _Failure(status=FAILED + described(error), reason=described(error))
+def _broken(error: Exception, method: Estimator) -> _Failure:
+    """What stopped a calculation; the field is the input that it names, else the method."""
+    if isinstance(error, InvalidInput):
+        return _Failure(status=FAILED + described(error), field=error.field, value=excerpt(error.value), reason=error.reason)
+    return _Failure(status=FAILED + described(error), field="estimator", value=method.name, reason=described(error))
 
 
 def _blank() -> dict[str, Any]:
@@ -378,6 +406,14 @@ def _units(name: str, known: Greek | None) -> dict[str, Any]:
 def _rejected(row: Reject, known: Greek) -> _Line:
     status = failure(row)
     return _Line(cells=_blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
+
+
+def _cells_and_terms(lines: Iterable[_Line], known: Mapping[str, Greek], terms: list[Term]) -> Iterator[Mapping[str, Any]]:
+    """The cells of each line, once its part of the totals has been added to ``terms``: no line is kept."""
+    for line in lines:
+        if not line.status.startswith(UNDEFINED):
+            terms.append(_term(line, known[line.cells["greek"]]))
+        yield line.cells
 
 
 def _term(line: _Line, known: Greek) -> Term:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+import reprlib
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -26,7 +27,7 @@ class InvalidInput(ValueError):
 
     def __init__(self, field: str, value: object, reason: str):
         self.field, self.value, self.reason = field, value, reason
-        super().__init__(f"{field} {reason}, got {value!r}")
+        super().__init__(f"{field} {reason}, got {_quoted(value)}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For `pickle` and `copy`. A value that cannot be pickled itself becomes its text, so that the error arrives in any case."""
@@ -42,7 +43,7 @@ def _portable(value: object) -> object:
     try:
         pickle.loads(pickle.dumps(value))
     except Exception:  # whatever a value's own methods raise
-        return repr(value)
+        return _quoted(value)
     return value
 
 
@@ -54,10 +55,30 @@ def _restored(kind: type[InvalidInput], text: str, arguments: tuple[str, object,
     return error
 
 
+_MOST_QUOTED = 200
+_REPR = reprlib.Repr()
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _MOST_QUOTED
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = _REPR.maxset = _REPR.maxfrozenset = 40
+
+
+def _quoted(value: object) -> str:
+    """``value`` as Python writes it, in at most 200 characters; nothing that stands in a cell makes this fail."""
+    try:
+        found = _REPR.repr(value)
+    except Exception:  # an integer of thousands of digits, a class of somebody's own
+        found = f"a value of type {type(value).__name__}"
+    return found if len(found) <= _MOST_QUOTED else f"{found[: _MOST_QUOTED - 1]}…"
+
+
 def _number(field: str, value: Any) -> float:
     if isinstance(value, str) or not hasattr(value, "__float__"):
         raise InvalidInput(field, value, "must be a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:  # an integer or fraction beyond all floats
+        return math.inf
+    except (TypeError, ValueError, ArithmeticError):  # an array of several, a signalling NaN
+        raise InvalidInput(field, value, "must be a number") from None
 
 
 def finite(field: str, value: Any) -> float:

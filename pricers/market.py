@@ -105,6 +105,13 @@ class Market:
         return replace(self, **{parameter: moved})
 
 
+def _strikes(row: Any) -> tuple[float, ...]:
+    """The quoted strikes of an expiry: positive, increasing."""
+    for strike in row:
+        positive("strikes", strike)
+    return increasing("strikes", row)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImpliedVolSurface:
     r"""Black-Scholes implied volatilities on a grid of expiries and strikes.
@@ -129,7 +136,7 @@ class ImpliedVolSurface:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", increasing("times", self.times))
-        object.__setattr__(self, "strikes", tuple(increasing("strikes", row) for row in self.strikes))
+        object.__setattr__(self, "strikes", tuple(_strikes(row) for row in self.strikes))
         object.__setattr__(self, "vols", tuple(tuple(positive("vols", vol) for vol in row) for row in self.vols))
         if not len(self.times) == len(self.strikes) == len(self.vols):
             raise InvalidInput("vols", len(self.vols), f"must have one row for each of the {len(self.times)} expiries")

@@ -149,6 +149,8 @@ def simulate(
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
     lanes = plan.sampling.lanes(min(lanes or _lanes(samplers), -(-plan.samples // ATOM) * ATOM), plan.paths)
+    blocks = _blocks(plan.samples, lanes, workers)
+    workers = min(workers, -(-plan.samples // lanes))
     families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)
@@ -178,7 +180,7 @@ def simulate(
         return first, valid, parts
 
     pools = [_Accumulator(sampler.shape, plan) for sampler in samplers]
-    for first, valid, parts in _in_order(run, _blocks(plan.samples, lanes, workers), workers):
+    for first, valid, parts in _in_order(run, blocks, workers):
         for position, part in parts.items():
             if isinstance(part, Exception):
                 failed.setdefault(position, part)
@@ -202,7 +204,8 @@ def _part(sampler: Sampler, block: Block, plan: Plan, valid: int, keep_going: bo
     groups, rows = sampler.shape
     out = empty((groups, rows, block.lanes))
     try:
-        sampler.sample(block, out)
+        with np.errstate(all="ignore"):  # what is not finite is reported as such, by the estimate
+            sampler.sample(block, out)
     except Exception as error:
         if not keep_going:
             raise
@@ -223,18 +226,20 @@ def _lanes(samplers: Sequence[Sampler]) -> int:
     return min(max(values // longest, _LEAST_LANES), most) // PATHS * PATHS
 
 
-def _blocks(samples: int, lanes: int, workers: int) -> list[tuple[int, int]]:
-    """First paths and lanes of blocks; of several threads' last ones a quarter each, so that no thread waits long for another's end."""
-    blocks = [(first, lanes) for first in range(0, samples, lanes)]
-    if workers == 1 or len(blocks) < _MANY * workers or lanes % (4 * ATOM):
-        return blocks
-    start, quarter = blocks[-workers][0], lanes // 4
-    return blocks[:-workers] + [(first, quarter) for first in range(start, samples, quarter)]
+def _blocks(samples: int, lanes: int, workers: int) -> Iterator[tuple[int, int]]:
+    """First paths and lanes of blocks, one after another: there may be more of them than memory holds.
+
+    Of several threads' last ones a quarter each, so that no thread waits long for another's end.
+    """
+    count = -(-samples // lanes)
+    whole = count if workers == 1 or count < _MANY * workers or lanes % (4 * ATOM) else count - workers
+    yield from ((block * lanes, lanes) for block in range(whole))
+    yield from ((first, lanes // 4) for first in range(whole * lanes, samples, max(lanes // 4, 1)))
 
 
-def _in_order(run: Callable[[int, int], _Done], blocks: Sequence[tuple[int, int]], workers: int) -> Iterator[_Done]:
+def _in_order(run: Callable[[int, int], _Done], blocks: Iterator[tuple[int, int]], workers: int) -> Iterator[_Done]:
     """The results of ``run`` in the order of ``blocks``, a few of them ahead in threads."""
-    if workers == 1 or len(blocks) == 1:
+    if workers == 1:
         with lent(1) as (space,):
             own = enter(space)
             try:

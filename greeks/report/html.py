@@ -53,7 +53,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         incomparable=int(run.verdicts.get("not comparable", 0)),
         **view,
     )
-    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8")
+    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
 
 
 def _checks(checks: pd.DataFrame, greeks: Sequence[str]) -> list[dict[str, Any]]:
@@ -71,14 +71,12 @@ _TEMPLATES = {"risk": "report", "crosscheck": "crosscheck"}
 def _risk(run: BookRun) -> dict[str, Any]:
     frame, totals = run.frame, run.totals
     panels = [_panel(run, title, names) for title, names in _parts(run.greeks)]
-    trades = panels[0]["trades"]
     return {
         "panels": panels,
         "charts": list(_charts(totals[totals["level"] == "book"])),
         "differs": [_named(row) for row in frame[frame["verdict"] == "differ"].to_dict("records")],
-        "underlyings": sorted({trade["underlying"] for trade in trades}),
-        "models": sorted({trade["model"] for trade in trades} - {""}),
-        "most": MOST_TRADES,
+        "underlyings": sorted(set(frame["underlying"])),
+        "models": sorted(set(frame["model"]) - {""}),
     }
 
 
@@ -97,14 +95,16 @@ def _panel(run: BookRun, title: str, names: Sequence[str]) -> dict[str, Any]:
     groups = [(level, list(_totals(totals[totals["level"] == level], names))) for level in reversed(LEVELS)]
     if len(set(totals.loc[totals["level"] == "underlying", "underlying"])) == 1:
         groups = [(level, rows) for level, rows in groups if level not in ("underlying", "book x underlying")]
-    trades = _trades(frame, names)
+    trades = (trade for trade in _trades(frame, names) if not title or (any(trade["cells"]) and not trade["dead"]))
+    shown = list(itertools.islice(trades, MOST_TRADES))
     return {
         "title": title,
         "heads": [{"greek": desks[name]["desk_greek"], "unit": desks[name]["desk_unit"]} for name in names],
         "groups": groups,
         "greeks": names,
         "checks": _checks(run.checks[run.checks["greek"].isin(names)], names),
-        "trades": [trade for trade in trades if not title or (any(trade["cells"]) and not trade["dead"])],
+        "trades": shown,
+        "further": sum(1 for _ in trades),
         "lacking": int(totals.loc[totals["level"] == "all", "missing"].max()) if len(totals) else 0,
     }
 
@@ -141,10 +141,7 @@ _MARKS = {"agree": "✓", "differ": "≠", "not comparable": "·", "not checked"
 
 def _trades(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One line per trade, a cell for each Greek, None where its model has none; every trade's rows begin with the first Greek."""
-    records = frame.to_dict("records")
-    starts = [place for place, row in enumerate(records) if row["greek"] == records[0]["greek"]]
-    for start, end in itertools.pairwise((*starts, len(records))):
-        rows = records[start:end]
+    for rows in _by_trade(frame):
         by_greek = {row["greek"]: row for row in rows}
         compared = [row for row in rows if row["greek"] in names and row["verdict"] in ("agree", "differ")]
         first = rows[0]
@@ -160,6 +157,19 @@ def _trades(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any
             "dead": all(row["status"].startswith("failed") for row in rows),
             "status": first["status"],
         }
+
+
+def _by_trade(frame: pd.DataFrame) -> Iterator[list[dict[Any, Any]]]:
+    """Each trade's rows as mappings, made of a part of the table at a time."""
+    starts = [int(start) for start in (frame["greek"] == frame["greek"].iloc[0]).to_numpy().nonzero()[0]] if len(frame) else []
+    for part in range(0, len(starts), _PART):
+        bounds = [*starts[part : part + _PART], *(starts[part + _PART : part + _PART + 1] or [len(frame)])]
+        records = frame.iloc[bounds[0] : bounds[-1]].to_dict("records")
+        for start, end in itertools.pairwise(bounds):
+            yield records[start - bounds[0] : end - bounds[0]]
+
+
+_PART = 1000
 
 
 def _told(row: dict[Any, Any]) -> dict[str, Any]:
@@ -225,7 +235,7 @@ def _crosscheck(run: BookRun) -> dict[str, Any]:
     return {
         "methods": methods,
         "differs": [_one(row) for row in frame[frame["verdict"] == "differ"].to_dict("records")],
-        "lines": list(_by_method(frame, methods))[: MOST_TRADES * 6],
+        "lines": list(itertools.islice(_by_method(frame, methods), MOST_TRADES * 6)),
     }
 
 

@@ -7,16 +7,18 @@ import importlib.metadata
 import json
 import math
 import platform
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greeks import inputs
 from greeks.report.facts import Facts
 from pricers.version import __version__
 
 if TYPE_CHECKING:
     from greeks.book_run import BookRun
 
-__all__ = ["NAME", "PROGRAM", "digest", "read", "write"]
+__all__ = ["NAME", "PROGRAM", "digest", "listed", "read", "write"]
 
 NAME = "manifest.json"
 PROGRAM = "scoregreeks"
@@ -51,21 +53,32 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         "instructions": run.instructions,
         "files": {path.name: digest(path) for path in sorted(folder.iterdir())},
     }
-    (folder / NAME).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    (folder / NAME).write_text(text, encoding="utf-8", errors="backslashreplace")  # names of files may hold any bytes
 
 
 def read(folder: Path) -> dict[str, Any] | None:
     """The manifest of a report of ours, or None where there is none."""
     try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(inputs.text(folder / NAME))
+    except (OSError, ValueError, RecursionError):
         return None
     return content if isinstance(content, dict) and content.get("program") == PROGRAM else None
 
 
+def listed(content: Mapping[str, Any]) -> dict[str, str]:
+    """The digests of the files that a manifest lists, by name; entries that no report writes, such as paths, are left out."""
+    files = content.get("files")
+    return {
+        name: value
+        for name, value in (files.items() if isinstance(files, dict) else ())
+        if isinstance(value, str) and not name.startswith(".") and not {"/", "\\", "\0"} & set(name) and name not in ("", NAME)
+    }
+
+
 def digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
+    """SHA-256 of a plain file, in hexadecimal."""
+    with inputs.opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -6,6 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greeks.cells import begins_as_formula
 from greeks.report.facts import Facts
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
     if run.kind == "risk":
         _csv(run.totals, folder / "totals.csv")
     if importlib.util.find_spec("pyarrow") is not None:
-        run.frame.to_parquet(folder / f"{run.kind}.parquet", engine="pyarrow", index=False)
+        with (folder / f"{run.kind}.parquet").open("wb") as file:  # pyarrow opens no path that is not text
+            run.frame.to_parquet(file, engine="pyarrow", index=False)
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:
@@ -34,9 +36,9 @@ def _csv(frame: pd.DataFrame, path: Path) -> None:
     for column in frame.columns:
         if pd.api.types.is_string_dtype(frame[column].dtype):
             inert[column] = frame[column].map(_inert)
-    inert.to_csv(path, index=False, lineterminator="\n", encoding="utf-8")
+    inert.to_csv(path, index=False, lineterminator="\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _inert(text: object) -> object:
     """An apostrophe before what a spreadsheet would take for a formula."""
-    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else text
+    return f"'{text}" if isinstance(text, str) and begins_as_formula(text) else text

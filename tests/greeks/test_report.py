@@ -2,11 +2,6 @@ import hashlib
 import html.parser
 import json
 import math
-import multiprocessing
-import os
-import shutil
-import signal
-from pathlib import Path
 
 import books
 import numpy as np
@@ -227,54 +222,6 @@ def test_link_to_a_report_stays_a_link(tmp_path, out):
         _fill(new, "new")
     assert (tmp_path / "latest").is_symlink()
     assert (out / "risk.csv").read_text() == "new"
-
-
-def _killed(out, at, exchange):
-    """Replace the report in a process that is killed on entering the function named ``at`` for the first time, or after it."""
-
-    def die(*_, **__):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    if not exchange:
-        folder._exchange = lambda one, other: False
-    if at == "after exchange":
-        swap = folder._exchange
-        folder._exchange = lambda one, other: (swap(one, other), die())
-    elif at == "between renames":
-        rename = Path.rename
-        Path.rename = lambda self, target: (rename(self, target), die())
-    elif at == "remove":
-        shutil.rmtree = die
-    else:
-        setattr(folder, at, die)
-    with folder.replaced(out) as new:
-        _fill(new, "new")
-
-
-@pytest.mark.parametrize(
-    ("at", "exchange"),
-    [
-        ("_flush", True),
-        ("_put", True),
-        ("_exchange", True),
-        ("after exchange", True),
-        ("remove", True),
-        ("_put", False),
-        ("between renames", False),
-        ("remove", False),
-    ],
-)
-def test_killed_at_any_step_a_whole_report_is_there(out, at, exchange):
-    process = multiprocessing.get_context("fork").Process(target=_killed, args=(out, at, exchange))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-    if exchange:  # one step on Linux: never a moment without a report
-        assert (out / "risk.csv").read_text() in ("old", "new")
-    folder.prepare(out)
-    assert (out / "risk.csv").read_text() == ("new" if at in ("after exchange", "remove") else "old")
-    assert manifest.read(out) is not None
-    assert [path.name for path in out.parent.iterdir()] == ["out"]
 
 
 def test_folder_that_another_process_is_writing_is_left_alone(out):

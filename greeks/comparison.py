@@ -112,7 +112,7 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
     one, other = found.estimates[name, estimator], found.estimates[name, reference]
     gap = found.difference(name, estimator, reference)
     sampled = math.isfinite(one.effective) or math.isfinite(other.effective)
-    if sampled and why_unknown(gap, max(one.stderr, other.stderr), max(one.paths, other.paths)):
+    if sampled and why_unknown(gap, max(one.paths, other.paths)):
         gap = gap._replace(stderr=one.stderr + other.stderr, skewness=0.0)
     spreads = found.spread(name, estimator), found.spread(name, reference)
     rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)

@@ -13,7 +13,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.estimate import Moments, Statistics, bound, controlled, is_rounding, why_unknown
 
-__all__ = ["Resolution", "resolve", "spread"]
+__all__ = ["Resolution", "resolve"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -50,21 +50,14 @@ def resolve(
     return _bounded(found, greek, contract, scene, paths)
 
 
-def spread(moments: Moments, weights: FloatArray) -> float:
-    """Greatest standard error of the weighted rows that an estimate is made of."""
-    rows = np.flatnonzero(weights.any(axis=0))
-    unit = np.eye(weights.shape[1])[rows]
-    return max((moments.stderr(weights * row) for row in unit), default=0.0)
-
-
 def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, certain: bool) -> Resolution:
     """The weighted number, with a note only where its error is not known."""
-    found, rows = moments.statistics(weights), spread(moments, weights)
-    why = why_unknown(found, rows, paths, heavy=recipe.heavy_tails)
-    constant = found.stderr <= max(1e-12 * abs(found.value), 1e-7 * rows)
+    found = moments.statistics(weights)
+    why = why_unknown(found, paths, heavy=recipe.heavy_tails)
+    constant = found.stderr <= max(1e-12 * abs(found.value), 1e-7 * found.spread)
     if not why or (certain and constant):
         return Resolution(weights, found)
-    effective = math.nan if is_rounding(found, rows) else found.effective  # what rounding leaves says nothing
+    effective = math.nan if is_rounding(found) else found.effective  # what rounding leaves says nothing
     return Resolution(weights, found._replace(stderr=math.nan, effective=effective), f"error not known: {why}")
 
 

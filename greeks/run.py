@@ -14,7 +14,7 @@ from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
-from greeks.resolution import resolve, spread
+from greeks.resolution import resolve
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
@@ -78,13 +78,12 @@ class Answer:
         gap = self.estimates[greek, one].value - self.estimates[greek, other].value
         sampled = [sign * self._weights[greek, name] for sign, name in ((1, one), (-1, other)) if (greek, name) in self._weights]
         if not sampled:
-            return Statistics(gap, 0.0, 0.0, math.inf, math.inf)
+            return Statistics(gap, 0.0, 0.0, math.inf, math.inf, 0.0)
         return self._moments[greek].statistics(np.sum(sampled, axis=0))._replace(value=gap)
 
     def spread(self, greek: str, estimator: str) -> float:
         """Greatest standard error of a row that the estimate is made of: what rounding is small beside, where rows cancel."""
-        weights = self._weights.get((greek, estimator))
-        return 0.0 if weights is None else spread(self._moments[greek], weights)
+        return self.statistics(greek, estimator).spread if (greek, estimator) in self._weights else 0.0
 
     def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
         """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import InvalidInput
+from pricers.moments import pool_folds, weigh
 
 __all__ = [
     "FOLDS",
@@ -144,6 +145,8 @@ class Statistics(NamedTuple):
         Degrees of freedom of the standard error.
     effective : float
         :math:`(\sum d^2)^2/\sum d^4` over the deviations d of the paths from their mean: how many paths, about, carry the number.
+    spread : float
+        Greatest standard error of a weighted row that the number is made of.
     """
 
     value: float
@@ -151,6 +154,7 @@ class Statistics(NamedTuple):
     skewness: float
     degrees: float
     effective: float
+    spread: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -198,55 +202,27 @@ class Moments:
 
     def value(self, weights: FloatArray) -> float:
         """Mean over all paths of a sum of the rows, with ``weights[fold, row]``."""
-        counts = self.folds.counts
-        return float(counts @ np.einsum("fr,fr->f", weights, self.folds.mean) / counts.sum())
+        return self.statistics(weights).value
 
     def stderr(self, weights: FloatArray) -> float:
-        """Standard error of that mean; NaN where a fold has but one path, or all batches of dependent paths have the same mean."""
-        if not self.independent:
-            return _batch_error(self.batches(weights))
-        counts = self.folds.counts
-        squares = np.einsum("fr,frs,fs->f", weights, self.folds.comoment, weights)
-        filled = counts > 0
-        with np.errstate(divide="ignore", invalid="ignore"):
-            variances = counts[filled] * np.maximum(squares[filled], 0.0) / (counts[filled] - 1.0)
-        return float(np.sqrt(variances.sum()) / counts.sum())
+        """Standard error of that mean; NaN where a fold has but one path."""
+        return self.statistics(weights).stderr
 
     def statistics(self, weights: FloatArray) -> Statistics:
         """The mean of the weighted sum of the rows, its error, and what tells whether that error is known."""
-        skewness, effective = self._shape(weights)
+        out = np.empty(5)
+        weigh(weights, self.counts, self.mean, self.comoment, *self.folds, out)
+        value, stderr, skewness, effective, spread = out.tolist()
         if self.independent:
-            return Statistics(self.value(weights), self.stderr(weights), skewness, math.inf, effective)
-        return Statistics(self.value(weights), self.stderr(weights), 0.0, len(self.batch_means) - 1.0, effective)
+            return Statistics(value, stderr, skewness, math.inf, effective, spread)
+        rows = np.eye(len(weights[0]))[weights.any(axis=0)]
+        spread = max((_batch_error(self.batches(weights * row)) for row in rows), default=0.0)
+        return Statistics(value, _batch_error(self.batches(weights)), 0.0, len(self.batch_means) - 1.0, effective, spread)
 
     def batches(self, weights: FloatArray) -> FloatArray:
         """Batch means of the weighted sum, [batch]."""
         folds = np.arange(len(self.batch_means)) // self.batches_per_section % FOLDS
         return np.einsum("br,br->b", weights[folds], self.batch_means)
-
-    def _shape(self, weights: FloatArray) -> tuple[float, float]:
-        r"""Skewness of the mean, and how many paths carry it.
-
-        With :math:`u_s = q_s/\mu_2 - n_s`, :math:`q_s` the sum over a section's :math:`n_s` paths of squared deviations, and S sections of
-        N paths, :math:`E\sum_s u_s^2 \approx (1 - 1/S)\,N(\mu_4/\mu_2^2 - 1)`, and the covariance of a section's mean with
-        :math:`u_s` is :math:`\mu_3/\mu_2`.
-        """
-        sections, total = len(self.counts), float(self.counts.sum())
-        if sections < 2 * FOLDS:
-            return 0.0, math.nan
-        folds = np.arange(sections) % FOLDS
-        own = weights[folds]
-        centred = np.einsum("sr,sr->s", own, self.mean - self.folds.mean[folds])
-        inside = (own[:, None, :] @ self.comoment @ own[:, :, None])[:, 0, 0]
-        squares = np.maximum(inside, 0.0) + self.counts * centred**2
-        variance = float(squares.sum()) / total
-        if not 0.0 < variance < math.inf:
-            return 0.0, math.nan
-        excess = squares / variance - self.counts
-        effective = total**2 / (total + sections / (sections - 1.0) * float(excess @ excess))
-        skewness = float(centred @ excess) / ((sections - FOLDS) * math.sqrt(variance * total))
-        most = 1.0 / math.sqrt(effective)
-        return min(max(skewness, -most), most), effective
 
 
 def _batch_error(means: FloatArray) -> float:
@@ -272,31 +248,21 @@ ROUNDING = 1e-6
 tell it were not drawn."""
 
 
-def is_rounding(found: Statistics, spread: float) -> bool:
+def is_rounding(found: Statistics) -> bool:
     """Whether an error is no more than rounding; see `why_unknown`."""
-    return found.stderr <= max(ROUNDING * spread, 1e-14 * abs(found.value))
+    return found.stderr <= max(ROUNDING * found.spread, 1e-14 * abs(found.value))
 
 
-def why_unknown(found: Statistics, spread: float, paths: int, *, heavy: bool = False) -> str:
-    """Why the error of a mean cannot be known from its paths; empty where it is known.
+def why_unknown(found: Statistics, paths: int, *, heavy: bool = False) -> str:
+    """Why the error of a mean over so many paths cannot be known from them; empty where it is known.
 
-    Parameters
-    ----------
-    found : Statistics
-    spread : float
-        Greatest standard error of the rows that the number is made of.
-    paths : int
-    heavy : bool
-        Whether the number is weighted by unbounded weights.
+    Where weights are unbounded (``heavy``), more paths must carry the number.
     """
     if not math.isfinite(found.value):
         return ""
-    if is_rounding(found, spread):
-        return (
-            f"no path of {paths} differs from the others"
-            if spread <= 1e-14 * abs(found.value)
-            else "controls leave rounding only"
-        )
+    if is_rounding(found):
+        alike = found.spread <= 1e-14 * abs(found.value)
+        return f"no path of {paths} differs from the others" if alike else "controls leave rounding only"
     least = LEAST_HEAVY if heavy else LEAST_EFFECTIVE
     if found.effective >= least:
         return ""
@@ -332,13 +298,7 @@ class Folds(NamedTuple):
         """Sections pooled."""
         rows = mean.shape[1]
         result = cls(np.zeros(FOLDS), np.zeros((FOLDS, rows)), np.zeros((FOLDS, rows, rows)))
-        for fold in range(FOLDS):
-            n, m, c = counts[fold::FOLDS], mean[fold::FOLDS], comoment[fold::FOLDS]
-            total = n.sum()
-            if total > 0.0:
-                result.counts[fold], result.mean[fold] = total, n @ m / total
-                centred = m - result.mean[fold]
-                result.comoment[fold] = c.sum(axis=0) + (n[:, None] * centred).T @ centred
+        pool_folds(counts, mean, comoment, *result)
         return result
 
 

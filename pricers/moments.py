@@ -1,5 +1,6 @@
 """Means and co-moments of rows of numbers, one number for each path and row."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,96 @@ def pool(first, atom, per_batch, per_section, sizes, means, comoments, counts, m
                     comoment[g, section, i, j] = product
                     comoment[g, section, j, i] = product
         start = end
+
+
+@kernel
+def pool_folds(counts, mean, comoment, out_counts, out_mean, out_comoment):
+    """Sections pooled into folds, which they fall into in turn.
+
+    Parameters
+    ----------
+    counts, mean, comoment : ndarray [section], [section, row], [section, row, row]
+        As `pool` fills them.
+    out_counts, out_mean, out_comoment : ndarray [fold], [fold, row], [fold, row, row]
+        Of zeros; filled.
+    """
+    folds = out_counts.shape[0]
+    sections, rows = mean.shape
+    for section in range(sections):
+        out_counts[section % folds] += counts[section]
+    for section in range(sections):
+        f = section % folds
+        share = counts[section] / out_counts[f]
+        for i in range(rows):
+            out_mean[f, i] += share * mean[section, i]
+    for section in range(sections):
+        f = section % folds
+        for i in range(rows):
+            shift = counts[section] * (mean[section, i] - out_mean[f, i])
+            for j in range(rows):
+                out_comoment[f, i, j] += comoment[section, i, j] + shift * (mean[section, j] - out_mean[f, j])
+
+
+@kernel
+def weigh(weights, counts, mean, comoment, fold_counts, fold_mean, fold_comoment, out):
+    r"""What the paths say of a weighted sum of the rows.
+
+    With :math:`q_s` the sum over a section's :math:`n_s` paths of squared deviations from the fold's mean, :math:`\mu_2` the variance,
+    :math:`u_s = q_s/\mu_2 - n_s`, and S sections of N paths, :math:`E\sum_s u_s^2 \approx (1 - 1/S)\,N(\mu_4/\mu_2^2 - 1)`, and the
+    covariance of a section's mean with :math:`u_s` is :math:`\mu_3/\mu_2`.
+
+    Parameters
+    ----------
+    weights : ndarray [fold, row]
+    counts, mean, comoment : ndarray [section], [section, row], [section, row, row]
+    fold_counts, fold_mean, fold_comoment : ndarray [fold], [fold, row], [fold, row, row]
+        As `pool_folds` fills them.
+    out : ndarray [5]
+        Filled: mean, its standard error, its skewness, how many paths carry it (NaN where that cannot be told), and the greatest
+        standard error of a weighted row.
+    """
+    folds, rows = weights.shape
+    sections = counts.shape[0]
+    total, value, variance = 0.0, 0.0, 0.0
+    alone, squares, means = np.zeros(rows), np.empty(sections), np.empty(sections)
+    for f in range(folds):
+        if fold_counts[f] > 0.0:
+            scale = fold_counts[f] / (fold_counts[f] - 1.0)
+            total += fold_counts[f]
+            for i in range(rows):
+                weight = weights[f, i]
+                if weight != 0.0:
+                    value += fold_counts[f] * weight * fold_mean[f, i]
+                    alone[i] += scale * weight * weight * fold_comoment[f, i, i]
+    summed = 0.0
+    for section in range(sections):
+        f = section % folds
+        shift, inside = 0.0, 0.0
+        for i in range(rows):
+            weight = weights[f, i]
+            if weight != 0.0:
+                shift += weight * (mean[section, i] - fold_mean[f, i])
+                inside += weight * weight * comoment[section, i, i]
+                for j in range(i):
+                    if weights[f, j] != 0.0:
+                        inside += 2.0 * weight * weights[f, j] * comoment[section, i, j]
+        found = (0.0 if inside < 0.0 else inside) + counts[section] * shift * shift
+        means[section], squares[section] = shift, found
+        variance += fold_counts[f] / (fold_counts[f] - 1.0) * found
+        summed += found
+    spread = 0.0
+    for i in range(rows):
+        spread = alone[i] if not alone[i] <= spread else spread
+    out[0], out[1], out[2], out[3] = value / total, math.sqrt(variance) / total, 0.0, np.nan
+    out[4] = math.sqrt(spread) / total
+    scale = summed / total
+    if sections < 2 * folds or not 0.0 < scale < np.inf:
+        return
+    heavy, together = 0.0, 0.0
+    for section in range(sections):
+        excess = squares[section] / scale - counts[section]
+        heavy += excess * excess
+        together += means[section] * excess
+    effective = total * total / (total + sections / (sections - 1.0) * heavy)
+    skewness, most = together / ((sections - folds) * math.sqrt(scale * total)), 1.0 / math.sqrt(effective)
+    out[2], out[3] = min(max(skewness, -most), most), effective

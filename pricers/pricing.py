@@ -85,7 +85,7 @@ def price(
     if isinstance(result, Exception):
         raise result
     paid = result[0].statistics(result[0].only(0))
-    why = "" if contract.sure_payment is not None else why_unknown(paid, paid.stderr, plan.paths)
+    why = "" if contract.sure_payment is not None else why_unknown(paid, plan.paths)
     room = bound(paid.value, math.exp(float(market.log_discount(contract.times[-1]))) * contract.largest_payment, plan.paths)
     return Estimate(
         greek="price",

@@ -86,7 +86,7 @@ def test_what_is_claimed_and_what_is_not():
         x = np.zeros(4096)
         x[rng.choice(4096, hits, replace=False)] = 2.5
         found = statistics(x)
-        why = why_unknown(found, found.stderr, 4096)
+        why = why_unknown(found, 4096)
         assert (why == "") == known, (hits, why)
         if not known:
             assert "4096" in why
@@ -94,15 +94,15 @@ def test_what_is_claimed_and_what_is_not():
     x[rng.choice(4096, 60, replace=False)] = 1.0
     heavy = statistics(x)
     assert 40.0 < heavy.effective < 90.0
-    assert not why_unknown(heavy, heavy.stderr, 4096)
-    assert "fewer than 100" in why_unknown(heavy, heavy.stderr, 4096, heavy=True)
+    assert not why_unknown(heavy, 4096)
+    assert "fewer than 100" in why_unknown(heavy, 4096, heavy=True)
 
 
 def test_what_rounding_leaves_is_no_error():
     noise = 1.0 + 1e-9 * np.random.default_rng(3).normal(size=4096)
     found = statistics(noise)
-    assert not why_unknown(found, found.stderr, 4096)  # it may be as precise as that
-    assert why_unknown(found, 1.0, 4096) == "controls leave rounding only"
+    assert not why_unknown(found, 4096)  # it may be as precise as that
+    assert why_unknown(found._replace(spread=1.0), 4096) == "controls leave rounding only"
 
 
 @pytest.mark.parametrize("paths", [2, 3, 20, 29])
@@ -110,7 +110,7 @@ def test_fewer_than_thirty_paths_tell_no_error(paths):
     x = np.random.default_rng(4).normal(size=paths)
     found = statistics(x)
     assert found.value == pytest.approx(x.mean(), rel=1e-12)
-    assert why_unknown(found, found.stderr, paths)
+    assert why_unknown(found, paths)
 
 
 def test_nan_stays_and_has_no_reason_of_ours():
@@ -119,7 +119,7 @@ def test_nan_stays_and_has_no_reason_of_ours():
     found = statistics(x)
     assert math.isnan(found.value)
     assert math.isnan(found.stderr)
-    assert why_unknown(found, found.stderr, 4096) == ""
+    assert why_unknown(found, 4096) == ""
 
 
 def estimate(**given):

@@ -11,7 +11,7 @@ from greeks.choice import chosen as settled
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
-from greeks.run import Job, answer
+from greeks.run import Job, answer, prepared
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput
 from pricers.estimate import Estimate
@@ -126,6 +126,7 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
     (job,) = settled([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    (job,) = prepared([job], plan)
     while True:
         found = _estimates(job, plan, threads)
         share = max((e.stderr / targets[e.greek]) ** 2 for e in found if e.greek in targets)

@@ -1,0 +1,319 @@
+"""Where a function of normals is large: a Gaussian mixture found by the cross-entropy method, and whether it can be trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from pricers.sampling.tilted import Mixture
+
+__all__ = ["FEWEST", "LARGEST_SHARE", "Found", "Stage", "search"]
+
+FloatArray = npt.NDArray[np.float64]
+Draw = Callable[[Mixture, int, int], tuple[FloatArray, FloatArray]]
+"""From a mixture, the number of the first path and how many paths to their coordinates [direction, path] and payments [path]."""
+
+FEWEST = 30.0
+"""Effective count of paths below which an error is not known."""
+
+LARGEST_SHARE = 0.01
+"""Of a sum that one path may make."""
+
+PATHS = 8192
+"""Of a stage."""
+
+_SCALES = (1.0, 1.3, 1.7, 2.2, 2.9, 3.7, 4.8, 0.7, 0.45, 0.25)
+"""Standard deviations tried in turn until enough paths pay: first wider ones, then narrower ones, for payments on staying near the start."""
+
+_ENOUGH, _LEAST = 200, 50
+_MOST_STAGES = 8
+"""From the first scale down to the nominal law."""
+
+_REFITS, _MOST_REFITS = 3, 8
+_COMPONENTS = 6
+_EFFECTIVE, _EFFECTIVE_SHARE = 150.0, 0.3
+_CAP = 0.02
+"""Most of the fit's weight that one path may have."""
+
+_NOMINAL, _EXPLORER, _OWN = 0.1, 0.05, 0.8
+_PILOT_EXPLORER, _PILOT_OWN = 0.15, 0.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Paths of one stage that count.
+
+    Attributes
+    ----------
+    y : ndarray [direction, path]
+        Coordinates of those that pay something else than the centre.
+    paid : ndarray [path]
+        How far from the centre.
+    log_ratio : ndarray [path]
+        Logarithm of the standard normal density over that of the stage's mixture.
+    paths : int
+        Of the stage, all counted.
+    """
+
+    y: FloatArray
+    paid: FloatArray
+    log_ratio: FloatArray
+    paths: int
+
+    @property
+    def numbers(self) -> FloatArray:
+        """What the paths contribute to the mean of the distance from the centre."""
+        return self.paid * np.exp(self.log_ratio)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search has found.
+
+    Attributes
+    ----------
+    mixture : Mixture
+        To draw from; the standard normal law where nothing was found.
+    centre : float
+        The typical payment.
+    mean, stderr : float
+        Of the distance from it, by the last stages, and its standard error.
+    paths : int
+        Simulated by the search.
+    reason : str
+        Why nothing drawn from the mixture can be trusted; empty where it can.
+    """
+
+    mixture: Mixture = field(default_factory=Mixture)
+    centre: float = 0.0
+    mean: float = math.nan
+    stderr: float = math.nan
+    paths: int = 0
+    reason: str = ""
+
+
+def search(draw: Draw, directions: int) -> Found:
+    """A mixture that is nearly proportional to the distance of a payment from its median, under the standard normal law.
+
+    From a scale at which enough paths pay something else, the law is narrowed down to the standard one in stages (the target of each is
+    as narrow as keeps enough effective paths); to each stage a mixture is fitted, and the next is drawn from it and from explorers,
+    spheres as wide as the first scale, which look for what it missed. At the standard law the mixture is fitted again to all that was
+    found, until its stages say the same and with a known error, or the budget ends.
+
+    Sources: Rubinstein and Kroese (2004), "The Cross-Entropy Method"; Owen and Zhou (2000), "Safe and effective importance sampling",
+    JASA 95 (the defensive parts).
+
+    Parameters
+    ----------
+    draw : callable
+        See `Draw`. The search asks for consecutive paths, the first of them 0.
+    directions : int
+    """
+    count = 0
+
+    def stage(mixture: Mixture) -> Stage:
+        nonlocal count
+        y, paid = draw(mixture, count, PATHS)
+        count += PATHS
+        return _stage(mixture, y, np.abs(paid - centre))
+
+    _, paid = draw(Mixture(), 0, PATHS)
+    if not np.isfinite(paid).all():
+        return Found(paths=PATHS, reason="cannot tell: the payment of some paths is not a finite number")
+    centre = float(np.median(paid))
+    tried: list[tuple[float, Stage]] = []
+    for scale in _SCALES:
+        tried.append((scale, stage(_sphere(scale))))
+        if len(tried[-1][1].paid) >= _ENOUGH:
+            break
+    scale, first = max(tried, key=lambda pair: len(pair[1].paid))
+    if len(first.paid) < _LEAST:
+        tries = f"{len(tried)} searches of {PATHS:,} paths, up to {max(_SCALES):g} standard deviations"
+        hits = "no path" if not len(first.paid) else f"at most {len(first.paid)} paths"
+        return Found(centre=centre, paths=count, reason=f"cannot tell: {hits} paid anything but {centre:g} in {tries}")
+    wide = max(scale, 1.5)
+    found, pooled = first, [one for _, one in tried]
+    mixture, level = Mixture(), max(scale, 1.0)
+    for _ in range(_MOST_STAGES):
+        level = _level(found, level)
+        mixture = _fitted(found.y, found.paid * np.exp(found.log_ratio + _tempering(found.y, level)), level)
+        found = stage(_blend(mixture, wide, _PILOT_OWN, _PILOT_EXPLORER))
+        if len(found.paid) < _LEAST:
+            return Found(centre=centre, paths=count, reason="cannot tell: the search lost the paths that pay")
+        pooled.append(found)
+        if level == 1.0:
+            break
+    else:
+        return Found(centre=centre, paths=count, reason=f"cannot tell: {_MOST_STAGES} stages did not reach the nominal law")
+    refits: list[Stage] = []
+    reason = ""
+    while len(refits) < _MOST_REFITS:
+        mixture = _fitted(*_pool(pooled), 1.0)
+        refits.append(stage(_blend(mixture, wide, _PILOT_OWN, _PILOT_EXPLORER)))
+        pooled.append(refits[-1])
+        reason = _doubt(refits[-_REFITS:])
+        if len(refits) >= _REFITS and not reason:
+            break
+    mixture = _fitted(*_pool(pooled), 1.0)
+    mean, stderr = _mean(refits[-_REFITS:])
+    final = _blend(mixture, wide, _OWN, _EXPLORER, _NOMINAL)
+    return Found(mixture=final, centre=centre, mean=mean, stderr=stderr, paths=count, reason=reason)
+
+
+def _sphere(scale: float) -> Mixture:
+    return Mixture(spheres=((1.0, scale),))
+
+
+def _blend(mixture: Mixture, wide: float, own: float, explorer: float, nominal: float = 0.0) -> Mixture:
+    """A mixture's general components with explorers and, where it is to be defensive, the nominal law."""
+    spheres = ((nominal, 1.0),) if nominal else ()
+    shares = tuple(own * share for share in mixture.shares)
+    return replace(mixture, spheres=(*spheres, (explorer, wide), (explorer, 0.5 * (1.0 + wide))), shares=shares)
+
+
+def _stage(mixture: Mixture, y: FloatArray, distance: FloatArray) -> Stage:
+    weights = np.empty((2, y.shape[1]))
+    mixture.weigh(y, weights)
+    known = distance > 0.0  # NaN is not
+    with np.errstate(divide="ignore"):
+        return Stage(
+            y=np.ascontiguousarray(y[:, known]), paid=distance[known], log_ratio=np.log(weights[0, known]), paths=len(distance)
+        )
+
+
+def _effective(numbers: FloatArray) -> float:
+    """Effective count of weights."""
+    square = float((numbers * numbers).sum())
+    return float(numbers.sum()) ** 2 / square if square > 0.0 else 0.0
+
+
+def _tempering(y: FloatArray, level: float) -> FloatArray:
+    """Logarithm of the density of scale ``level`` over the standard one, constants left out."""
+    tempered: FloatArray = 0.5 * (1.0 - level**-2.0) * (y * y).sum(axis=0)
+    return tempered
+
+
+def _level(stage: Stage, before: float) -> float:
+    """The least scale from one on whose density leaves enough effective paths; where none does, the one that leaves most."""
+    enough = min(_EFFECTIVE, _EFFECTIVE_SHARE * len(stage.paid))
+    levels = np.linspace(1.0, before, 65) if before > 1.0 else np.ones(1)
+    found = []
+    for level in levels.tolist():
+        logs = stage.log_ratio + _tempering(stage.y, level)
+        found.append(_effective(stage.paid * np.exp(logs - logs.max())))
+        if found[-1] >= enough:
+            return level
+    return float(levels[int(np.argmax(found))])
+
+
+def _pool(stages: list[Stage]) -> tuple[FloatArray, FloatArray]:
+    """All paths found, and their weights, each held at a small part of the sum."""
+    y = np.concatenate([stage.y for stage in stages], axis=1)
+    weights = np.concatenate([stage.numbers for stage in stages])
+    for _ in range(3):
+        weights = np.minimum(weights, _CAP * weights.sum())
+    return y, weights
+
+
+def _mean(stages: list[Stage]) -> tuple[float, float]:
+    """Mean distance from the centre over all paths of some stages, and its standard error."""
+    numbers, paths = np.concatenate([stage.numbers for stage in stages]), sum(stage.paths for stage in stages)
+    mean = float(numbers.sum()) / paths
+    return mean, math.sqrt(max(float((numbers**2).sum()) / paths - mean**2, 0.0) / paths)
+
+
+def _doubt(stages: list[Stage]) -> str:
+    """Why the error of some stages' mean is not known; empty where it is."""
+    numbers = np.concatenate([stage.numbers for stage in stages])
+    squares = numbers * numbers
+    effective = _effective(squares) if numbers.any() else 0.0
+    if effective < FEWEST:
+        return f"cannot tell: the search's effective count of paths is {effective:.0f}, below {FEWEST:.0f}"
+    share = float(numbers.max() / numbers.sum())
+    if share > LARGEST_SHARE:
+        return f"cannot tell: one path of the search makes {share:.1%} of its sum"
+    return ""
+
+
+def _fitted(y: FloatArray, weights: FloatArray, level: float) -> Mixture:
+    """The general components fitted to weighted points [direction, path]: expectation and maximisation, few times, kept from collapsing."""
+    kept = weights > 0.0
+    y, weights = y[:, kept], weights[kept] / weights[kept].sum()
+    d, n = y.shape
+    count = max(1, min(_COMPONENTS, int(_effective(weights) / 10.0)))
+    means = _seeds(y, weights, count)
+    distances = ((y[:, None, :] - means.T[:, :, None]) ** 2).sum(axis=0)
+    belongs = (distances == distances.min(axis=0)).astype(float)
+    belongs /= belongs.sum(axis=0)
+    for _ in range(_ROUNDS):
+        shares, means, covariances = _maximised(y, weights, belongs, level)
+        factors = np.linalg.cholesky(covariances)
+        belongs = _expected(y, shares, means, factors)
+    return Mixture(
+        spheres=(),
+        shares=tuple(shares.tolist()),
+        means=tuple(map(tuple, _rounded(means).tolist())),
+        factors=tuple(tuple(map(tuple, factor)) for factor in _rounded(factors).tolist()),
+    )
+
+
+_ROUNDS = 12
+_OWN_PATHS = 20.0
+_NARROWEST, _WIDEST = 0.15, 2.5
+"""Eigenvalues of a component's covariance, in units of the level's variance."""
+
+
+def _seeds(y: FloatArray, weights: FloatArray, count: int) -> FloatArray:
+    """Starting means [component, direction]: the weights' own mean's nearest point, then those that are far from all before and weigh much.
+
+    As k-means++ (Arthur and Vassilvitskii 2007), but with fixed quantiles in place of random numbers.
+    """
+    centre = (y * weights).sum(axis=1)
+    start = int(np.argmin(((y - centre[:, None]) ** 2).sum(axis=0)))
+    means = [y[:, start]]
+    for k in range(1, count):
+        nearest = np.min([((y - mean[:, None]) ** 2).sum(axis=0) for mean in means], axis=0) * weights
+        cumulated = np.cumsum(nearest)
+        quantile = (0.5 + k * 0.6180339887498949) % 1.0
+        means.append(y[:, min(int(np.searchsorted(cumulated, quantile * cumulated[-1])), y.shape[1] - 1)])
+    return np.array(means)
+
+
+def _maximised(
+    y: FloatArray, weights: FloatArray, belongs: FloatArray, level: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Shares, means and covariances; a covariance is drawn to that of the level the more, the fewer paths it rests on."""
+    d = len(y)
+    parts = belongs * weights
+    shares = np.maximum(parts.sum(axis=1), 1e-300)
+    means = parts @ y.T / shares[:, None]
+    covariances = np.empty((len(shares), d, d))
+    for k, part in enumerate(parts):
+        centred = y - means[k][:, None]
+        own = (centred * part) @ centred.T / shares[k]
+        effective = _effective(part)
+        trust = effective / (effective + _OWN_PATHS + d)
+        values, vectors = np.linalg.eigh(trust * own + (1.0 - trust) * level**2 * np.eye(d))
+        held = np.clip(values, _NARROWEST * level**2, _WIDEST * level**2)
+        covariances[k] = (vectors * held) @ vectors.T
+    shares = np.maximum(shares, 0.01)
+    return shares / shares.sum(), means, covariances
+
+
+def _expected(y: FloatArray, shares: FloatArray, means: FloatArray, factors: FloatArray) -> FloatArray:
+    """Probability [component, path] that a point is a component's."""
+    logs = np.empty((len(shares), y.shape[1]))
+    for k, factor in enumerate(factors):
+        standard = np.linalg.solve(factor, y - means[k][:, None])
+        logs[k] = math.log(shares[k]) - np.log(factor.diagonal()).sum() - 0.5 * (standard * standard).sum(axis=0)
+    found = np.exp(logs - logs.max(axis=0))
+    return found / found.sum(axis=0)
+
+
+def _rounded(values: FloatArray) -> FloatArray:
+    """To 2**-20, so that the last bits of another machine's linear algebra do not spread to the paths."""
+    return np.round(values * 2.0**20) / 2.0**20

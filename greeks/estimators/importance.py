@@ -37,13 +37,13 @@ _FAR = 3.0
 
 @kernel
 def _apply(weights, own_share, shift, paid, controls, out):
-    """Weigh the rows before row ``controls`` of out [row, path] and fill the four from there on: see `Searched`."""
+    """Weigh the rows before row ``controls`` of out [row, path], fill two controls from there on and the last two rows: see `Searched`."""
     weight, share = weights[0], weights[1]
     for row in range(controls):
         weighed = out[row]
         for path in range(weighed.size):
             weighed[path] = weight[path] * weighed[path]
-    value, first, second, number, square = out[0], out[controls], out[controls + 1], out[controls + 2], out[controls + 3]
+    value, first, second, number, square = out[0], out[controls], out[controls + 1], out[-2], out[-1]
     for path in range(weight.size):
         value[path] += shift
         first[path] = weight[path] - 1.0
@@ -51,6 +51,18 @@ def _apply(weights, own_share, shift, paid, controls, out):
         x = abs(paid[path]) * weight[path]
         number[path] = x
         square[path] = x * x
+
+
+@kernel
+def _unseen(share, residual, seen, squares, variance, out):
+    """Controls [row, path] of what coordinates do not see of one driver: of first order two, of second order two more."""
+    for path in range(share.size):
+        out[0, path] = share[path] * residual[path]
+        out[1, path] = share[path] * squares[path]
+    if out.shape[0] > 2:
+        for path in range(share.size):
+            out[2, path] = share[path] * (residual[path] * residual[path] - variance)
+            out[3, path] = share[path] * residual[path] * seen[path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +119,9 @@ class ImportanceSampling(PathEstimator):
     ) -> PathEstimator:
         """See `PathEstimator.prepared`: the search. What stops it stops the run."""
         try:
-            found, ends = _searched(self, contract, scene, plan, stream, lattice)
+            return _searched(self, contract, scene, plan, stream, lattice)
         except Exception as error:
-            return Searched(self, Found(), (), failed=error)
-        return Searched(self, found, ends)
+            return Searched(self, Found(), (), (), (), failed=error)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; what the inner estimator refuses is refused. Before the search it cannot be sampled."""
@@ -118,7 +129,7 @@ class ImportanceSampling(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             raise RuntimeError("importance sampling was not prepared: greeks.run.prepared searches for what to draw from")
 
-        return _recipe(self.estimator.recipe(greek, contract, scene, plan), samples, None, _unknown, _Verdict(Found()))
+        return _recipe(self.estimator.recipe(greek, contract, scene, plan), samples, 2, None, _unknown, _Verdict(Found()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +137,17 @@ class Searched(PathEstimator):
     """What `ImportanceSampling` became after its search: what it found, and the ends of the segments; or what stopped it.
 
     Behind the inner estimator's rows stand two controls, the weight less one and the share of the mixture's own components in the density
-    less its mean (Owen and Zhou), and two rows for the verdict: the weighed distance of the payment from its centre, and its square.
+    less its mean (Owen and Zhou). Where a contract has more dates than segments, the score of the spot is mostly noise of the first
+    interval that coarse coordinates do not see, and that of volatility noise of all: the share times this noise has mean zero, and moves
+    as the estimate does where the mixture is nearly proportional to what is paid. Last are two rows for the verdict: the weighed
+    distance of the payment from its centre, and its square.
     """
 
     asked: ImportanceSampling
     found: Found
     ends: tuple[int, ...]
+    dates: tuple[int, ...]
+    lattice: tuple[float, ...]
     failed: Exception | None = None
 
     @property
@@ -150,25 +166,35 @@ class Searched(PathEstimator):
         found = self.found
         centred = Centred(contract, found.centre) if found.centre else contract
         inner = self.asked.estimator.recipe(greek, centred, scene, plan)
-        own_share = sum(found.mixture.shares)
+        sampling = Tilted(
+            mixture=found.mixture, ends=self.ends, dates=self.dates, factors=scene.model.factors, base=plan.sampling
+        )
+        own_share, first, drivers = sum(found.mixture.shares), 1 + inner.controls, (sampling.rows - 2) // 3
+        each = 2 * len(greek.parameters)
+        variance = sampling.unseen(self.lattice) if drivers else 0.0
 
         def apply(paths: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
             path, discount = paths[0], math.exp(paths[0].log_discount)
             slopes = math.prod(path.log_discount_slope(parameter) for parameter in greek.parameters)
             shift = greek.sign * discount * found.centre * slopes
-            _apply(weights, own_share, shift, payoff(centred, path), 1 + inner.controls, out)
+            _apply(weights, own_share, shift, payoff(centred, path), first, out)
+            for driver in range(drivers if each else 0):
+                rows = out[first + 2 + each * driver : first + 2 + each * (driver + 1)]
+                _unseen(weights[1], *weights[2 + 3 * driver : 5 + 3 * driver], variance, rows)
 
-        sampling = Tilted(mixture=found.mixture, ends=self.ends, factors=scene.model.factors, base=plan.sampling)
-        return _recipe(inner, inner.samples, sampling, apply, _Verdict(found))
+        return _recipe(inner, inner.samples, 2 + each * drivers, sampling, apply, _Verdict(found))
 
 
 def _recipe(
     inner: Recipe,
     samples: Callable[[tuple[Paths, ...], FloatArray], None],
+    controls: int,
     sampling: Tilted | None,
     apply: Callable[[tuple[Paths, ...], FloatArray, FloatArray], None],
     verdict: _Verdict,
 ) -> Recipe:
+    """The inner recipe's rows with so many more controls, and those of the verdict."""
+
     def filled(paths: tuple[Paths, ...], out: FloatArray) -> None:
         samples(paths, out[: 1 + inner.controls])
 
@@ -176,7 +202,7 @@ def _recipe(
     return replace(
         inner,
         samples=filled,
-        controls=inner.controls + 2,
+        controls=inner.controls + controls,
         note=f"{inner.note}; {note}" if inner.note else note,
         reweighting=Reweighting(sampling=sampling, rows=2, apply=apply, verdict=verdict),
     )
@@ -255,21 +281,22 @@ _SEGMENTS, _SEGMENTS_OF_MANY = 12, 8
 
 def _searched(
     asked: ImportanceSampling, contract: Contract, scene: Scene, plan: Plan, stream: str, lattice: tuple[float, ...]
-) -> tuple[Found, tuple[int, ...]]:
-    """What to draw from, and where its segments end."""
+) -> Searched:
+    """After the search."""
     model, times = scene.model, contract.times
     index = Observation(times, lattice).index
     lattice = lattice[: int(index[-1]) + 1]
     observed = Observation(times, lattice)
     wanted = asked.segments or (_SEGMENTS if model.factors == 1 else _SEGMENTS_OF_MANY)
     between = len(model.lattice(times, plan.steps_per_year)) > len(times)
-    ends = segments(lattice, [int(i) + 1 for i in index], wanted, between=between)
+    dates = tuple(int(i) + 1 for i in index)
+    ends = segments(lattice, dates, wanted, between=between)
     look = Look(
         model=model, market=scene.market, stretch=scene.stretch, observed=observed, needs=Needs(summaries=contract.summaries)
     )
 
     def draw(mixture: Mixture, first: int, count: int) -> tuple[FloatArray, FloatArray]:
-        tilted = Tilted(mixture=mixture, ends=ends, factors=model.factors)
+        tilted = Tilted(mixture=mixture, ends=ends, dates=dates, factors=model.factors)
         found = [part(tilted, first + start, min(_LANES, count - start)) for start in range(0, count, _LANES)]
         return np.concatenate([y for y, _ in found], axis=1), np.concatenate([paid for _, paid in found])
 
@@ -289,10 +316,10 @@ def _searched(
         block.forget()
         return y, paid
 
-    return search(draw, len(ends) * model.factors), ends
+    return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, lattice)
 
 
-def segments(lattice: tuple[float, ...], dates: list[int], count: int, *, between: bool) -> tuple[int, ...]:
+def segments(lattice: tuple[float, ...], dates: tuple[int, ...], count: int, *, between: bool) -> tuple[int, ...]:
     """Grid points up to the end of each of ``count`` segments of time, or fewer.
 
     The contract's dates, given as grid points up to each, are ends as far as there are no more than ``count``; else as many of them evenly

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from pricers.errors import InvalidInput
 from pricers.kernel import kernel
+from pricers.lanes import copy
 from pricers.philox import uniforms
 from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.sampling.sampling import Address, Sampling
@@ -121,6 +122,33 @@ def _weigh(flat, spread, peaks, inverses, centres, coordinates, out):
         begin += width
 
 
+@kernel
+def _residual(segment, scale, first, ends, share, variance, normals, coordinates, out):
+    """What coarse coordinates do not see of the normals of a contract's intervals, out[3, path], for one driver.
+
+    An interval's normal is the sum of share[point] times the normals of its points, up to ends[interval]; r is what is left of it
+    less its mean given the coordinates. out is r of the first interval, that mean, and the sum of r^2 less ``variance`` over all.
+    """
+    residual, seen = np.zeros(normals.shape[1]), np.zeros(normals.shape[1])
+    out[2] = -variance
+    interval = 0
+    for point in range(ends[-1]):
+        z, y, weight, factor = normals[point], coordinates[first + segment[point]], share[point], share[point] * scale[point]
+        for path in range(z.size):
+            mean = factor * y[path]
+            seen[path] += mean
+            residual[path] += weight * z[path] - mean
+        if point + 1 == ends[interval]:
+            if interval == 0:
+                copy(residual, out[0])
+                copy(seen, out[1])
+            squares = out[2]
+            for path in range(z.size):
+                squares[path] = fma(residual[path], residual[path], squares[path])
+            residual[:], seen[:] = 0.0, 0.0
+            interval += 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
     r"""A mixture of normal laws: :math:`\sum_k a_k N(0, s_k^2 I) + \sum_j b_j N(m_j, L_j L_j^\top)`, the shares adding up to one.
@@ -218,6 +246,8 @@ class Tilted(Sampling):
         In `directions` dimensions; all segments of the first driver come first.
     ends : tuple of int
         Grid points up to the end of each segment, increasing. Normals of later points stay as they were.
+    dates : tuple of int
+        Grid points up to each of the contract's dates; the last is that of the last segment.
     factors : int
         Drivers of the model.
     base : Sampling
@@ -226,6 +256,7 @@ class Tilted(Sampling):
 
     mixture: Mixture
     ends: tuple[int, ...]
+    dates: tuple[int, ...]
     factors: int = 1
     base: Sampling = field(default_factory=PseudoRandom)
 
@@ -276,12 +307,45 @@ class Tilted(Sampling):
             _project(segment, scale, factor * len(self.ends), drawn, out)
         return out
 
+    @property
+    def rows(self) -> int:
+        """What `weigh` gives for each path."""
+        return 2 + (3 * self.factors if len(self.dates) > len(self.ends) else 0)
+
     def weigh(self, lattice: tuple[float, ...], normals: Sequence[FloatArray]) -> FloatArray:
-        """Weights [0, path] of paths that were drawn, by all their drivers' normals, and the mixture's part [1, path]; `Mixture.weigh`."""
+        """What each path of all drivers' normals counts for, [row, path].
+
+        The first two rows are those of `Mixture.weigh`. Where there are more dates than segments, three for each driver follow, of the
+        normals of the intervals between dates: for the first interval what the coordinates do not see of it, and its mean given
+        the coordinates; and the sum of squares of what they do not see over all intervals, less its mean. What they do not see is
+        independent of the coordinates and normal, whatever the mixture.
+        """
         coordinates = self.coordinates(lattice, normals)
-        out = empty((2, coordinates.shape[1]))
+        out = empty((self.rows, coordinates.shape[1]))
         self.mixture.weigh(coordinates, out)
+        if self.rows > 2:
+            segment, scale = _segments(lattice, self.ends)
+            ends, share, variance = _intervals(lattice, self.ends, self.dates)
+            for factor, drawn in enumerate(normals):
+                first, rows = factor * len(self.ends), out[2 + 3 * factor : 5 + 3 * factor]
+                _residual(segment, scale, first, ends, share, variance.sum(), drawn, coordinates, rows)
         return out
+
+    def unseen(self, lattice: tuple[float, ...]) -> float:
+        """Variance of what the coordinates do not see of the first interval's normal."""
+        return float(_intervals(lattice, self.ends, self.dates)[2][0])
+
+
+@lru_cache(maxsize=64)
+def _intervals(
+    lattice: tuple[float, ...], ends: tuple[int, ...], dates: tuple[int, ...]
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    """Ends of the intervals between dates, each grid point's coefficient in its interval's normal, and the unseen variances [interval]."""
+    segment, scale = _segments(lattice, ends)
+    own, share = _segments(lattice, dates)
+    seen = np.zeros((len(dates), len(ends)))
+    np.add.at(seen, (own, segment), share * scale)
+    return np.array(dates), share, 1.0 - (seen * seen).sum(axis=1)
 
 
 @lru_cache(maxsize=64)

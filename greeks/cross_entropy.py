@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -29,11 +29,11 @@ PATHS = 8192
 """Of a stage."""
 
 _SCALES = (1.0, 1.3, 1.7, 2.2, 2.9, 3.7, 4.8, 0.7, 0.45, 0.25)
-"""Standard deviations tried in turn until enough paths pay: first wider ones, then narrower ones, for payments on staying near the start."""
+"""Standard deviations tried in turn until enough paths pay: wider ones, then narrower ones, for payments on staying near the start."""
 
 _ENOUGH, _LEAST = 200, 50
 _MOST_STAGES = 8
-"""From the first scale down to the nominal law."""
+"""From the first scale to the nominal law."""
 
 _REFITS, _MOST_REFITS = 3, 8
 _COMPONENTS = 4
@@ -108,8 +108,8 @@ class Found:
 def search(draw: Draw, directions: int) -> Found:
     """A mixture that is nearly proportional to the distance of a payment from its median, under the standard normal law.
 
-    From a scale at which enough paths pay something else, the law is narrowed down to the standard one in stages (the target of each is
-    as narrow as keeps enough effective paths); to each stage a mixture is fitted, and the next is drawn from it and from explorers,
+    From a scale at which enough paths pay something else, the law is brought to the standard one in stages (the target of each is as
+    near to it as keeps enough effective paths); to each stage a mixture is fitted, and the next is drawn from it and from explorers,
     spheres as wide as the first scale, which look for what it missed. At the standard law the mixture is fitted again to all that was
     found, until its stages say the same and with a known error, or the budget ends.
 
@@ -146,7 +146,7 @@ def search(draw: Draw, directions: int) -> Found:
         return Found(centre=centre, paths=count, reason=f"cannot tell: {hits} paid anything but {centre:g} in {tries}")
     wide = max(scale, 1.5)
     found, pooled = first, [one for _, one in tried]
-    mixture, level = Mixture(), max(scale, 1.0)
+    mixture, level = Mixture(), scale
     for _ in range(_MOST_STAGES):
         level = _level(found, level)
         mixture = _fitted(found.y, found.paid * np.exp(found.log_ratio + _tempering(found.y, level)), level)
@@ -178,15 +178,12 @@ def _sphere(scale: float) -> Mixture:
 
 
 def _blend(mixture: Mixture, wide: float, own: float, explorer: float, nominal: float = 0.0) -> Mixture:
-    """A mixture's general components, in part drawn back towards the start, with explorers and, where it is to be defensive, the nominal law."""
+    """A fit's components, in part drawn back towards the start, with explorers and, for a defence, the nominal law."""
     spheres = ((nominal, 1.0),) if nominal else ()
-    back = [tuple(_BACK * x for x in mean) for mean in mixture.means]
-    wider = [tuple(tuple(_WIDER * x for x in row) for row in factor) for factor in mixture.factors]
-    return Mixture(
+    return replace(
+        mixture,
         spheres=(*spheres, (explorer, wide), (explorer, 0.5 * (1.0 + wide))),
-        shares=tuple(own * part * share for part in (1.0 - _BACK_SHARE, _BACK_SHARE) for share in mixture.shares),
-        means=(*mixture.means, *back),
-        factors=(*mixture.factors, *wider),
+        copies=((own * (1.0 - _BACK_SHARE), 1.0, 1.0), (own * _BACK_SHARE, _BACK, _WIDER)),
     )
 
 
@@ -213,10 +210,10 @@ def _tempering(y: FloatArray, level: float) -> FloatArray:
 
 
 def _level(stage: Stage, before: float) -> float:
-    """The least scale from one on whose density leaves enough effective paths; where none does, the one that leaves most."""
+    """The scale nearest to one, from ``before`` on, whose density leaves enough effective paths; where none does, the one with most."""
     enough = min(_EFFECTIVE, _EFFECTIVE_SHARE * len(stage.paid))
-    levels = np.linspace(1.0, before, 65) if before > 1.0 else np.ones(1)
     found = []
+    levels = np.linspace(1.0, before, 65) if before != 1.0 else np.ones(1)
     for level in levels.tolist():
         logs = stage.log_ratio + _tempering(stage.y, level)
         found.append(_effective(stage.paid * np.exp(logs - logs.max())))
@@ -260,17 +257,17 @@ def _fitted(y: FloatArray, weights: FloatArray, level: float) -> Mixture:
     kept = np.flatnonzero(weights > 0.0)
     kept = kept[:: -(-len(kept) // _POINTS)]
     y, weights = y[:, kept], weights[kept] / weights[kept].sum()
-    d, n = y.shape
     count = max(1, min(_COMPONENTS, int(_effective(weights) / 10.0)))
     means = _seeds(y, weights, count)
     distances = np.array([((y - mean[:, None]) ** 2).sum(axis=0) for mean in means])
     belongs = (distances == distances.min(axis=0)).astype(float)
     for _ in range(_ROUNDS):
         shares, means, covariances = _maximised(y, weights, belongs, level)
-        factors = np.linalg.cholesky(covariances)
+        factors = np.linalg.cholesky(covariances).astype(np.float64)
         belongs = _expected(y, shares, means, factors)
     return Mixture(
         spheres=(),
+        copies=((1.0, 1.0, 1.0),),
         shares=tuple(shares.tolist()),
         means=tuple(map(tuple, _rounded(means).tolist())),
         factors=tuple(tuple(map(tuple, factor)) for factor in _rounded(factors).tolist()),

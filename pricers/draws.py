@@ -158,7 +158,7 @@ class Block:
     def normals(self, factor: int = 0) -> FloatArray:
         """Standard normals [node, lane] of one factor, independent over nodes, lanes and factors."""
         if isinstance(self.sampling, Tilted):
-            return self.once("tilted normals", lambda: self._together(self.sampling))[factor]
+            return self._tilted_draw()[0][factor]
         return self.once(("normals", factor), lambda: self._drawn(factor))
 
     def _drawn(self, factor: int) -> FloatArray:
@@ -166,10 +166,18 @@ class Block:
         self.sampling.normals(self._address(factor), out)
         return out
 
-    def _together(self, sampling: Any) -> list[FloatArray]:
+    def _tilted_draw(self) -> tuple[list[FloatArray], FloatArray]:
+        """Normals of all factors and coarse coordinates, where they are from another law."""
+        return self.once("tilted", self._drawn_together)
+
+    def _drawn_together(self) -> tuple[list[FloatArray], FloatArray]:
+        assert isinstance(self.sampling, Tilted)
         outs = [empty((len(self.lattice), self.lanes)) for _ in range(self.factors)]
-        sampling.draw(self._address(0), outs)
-        return outs
+        return outs, self.sampling.draw(self._address(0), outs)
+
+    def coordinates(self) -> FloatArray:
+        """The coarse coordinates [direction, lane] that the normals were drawn with, where they are from another law: `Tilted.draw`."""
+        return self._tilted_draw()[1]
 
     def _address(self, factor: int) -> Address:
         return Address(
@@ -202,10 +210,10 @@ class Block:
         return self._tilted
 
     def weights(self) -> FloatArray:
-        """What each path counts for, [0, lane], and the mixture's part, [1, lane], where normals are from another law: `Tilted.weigh`."""
+        """What each path counts for, [row, lane], where normals are from another law: `Tilted.weigh`."""
         assert isinstance(self.sampling, Tilted)
-        tilted, normals = self.sampling, [self.normals(factor) for factor in range(self.factors)]
-        return self.once("weights", lambda: tilted.weigh(self.lattice, normals))
+        tilted = self.sampling
+        return self.once("weights", lambda: tilted.weigh(self.lattice, *self._tilted_draw()))
 
     def increments(self, observed: Observation) -> FloatArray:
         r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""

@@ -74,7 +74,7 @@ class Reweighting:
         From the paths, their weights [2, path] (`pricers.draws.Block.weights`) and the recipe's rows, which it changes: those that the
         recipe has filled are weighed, the added ones filled.
     verdict : callable
-        From the moments of the recipe's group and the first of the added rows to the reason why the estimate's error is not known; "" where it is.
+        From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
     """
 
     sampling: Tilted | None
@@ -145,12 +145,11 @@ class PathEstimator(Estimator):
         """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
         return 0.0
 
-    def prepared(
-        self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]
-    ) -> PathEstimator:
+    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
         """The estimator to run for this contract, after whatever it has to find out first, on random numbers of its own.
 
-        The result depends on these arguments alone, of the plan on seed and sampling, and on no time of the lattice after the contract's last.
+        The result depends on these arguments alone: of the plan on its seed and sampling, of the lattice on what is not after the
+        contract's last date.
         """
         return self
 

@@ -17,7 +17,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
-from pricers.estimate import FOLDS, Moments
+from pricers.estimate import Moments
 from pricers.foreseen import Foreseen, Look, Needs
 from pricers.kernel import kernel
 from pricers.paths import Paths
@@ -114,9 +114,7 @@ class ImportanceSampling(PathEstimator):
         """See `PathEstimator.work`: normals are moved and weighed in so many directions."""
         return _work(self, contract)
 
-    def prepared(
-        self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]
-    ) -> PathEstimator:
+    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
         """See `PathEstimator.prepared`: the search. What stops it stops the run."""
         try:
             return _searched(self, contract, scene, plan, stream, lattice)
@@ -169,7 +167,7 @@ class Searched(PathEstimator):
         sampling = Tilted(
             mixture=found.mixture, ends=self.ends, dates=self.dates, factors=scene.model.factors, base=plan.sampling
         )
-        own_share, first, drivers = sum(found.mixture.shares), 1 + inner.controls, (sampling.rows - 2) // 3
+        own_share, first, drivers = found.mixture.own, 1 + inner.controls, (sampling.rows - 2) // 3
         each = 2 * len(greek.parameters)
         variance = sampling.unseen(self.lattice) if drivers else 0.0
 
@@ -180,7 +178,8 @@ class Searched(PathEstimator):
             _apply(weights, own_share, shift, payoff(centred, path), first, out)
             for driver in range(drivers if each else 0):
                 rows = out[first + 2 + each * driver : first + 2 + each * (driver + 1)]
-                _unseen(weights[1], *weights[2 + 3 * driver : 5 + 3 * driver], variance, rows)
+                residual, seen, squares = weights[2 + 3 * driver : 5 + 3 * driver]
+                _unseen(weights[1], residual, seen, squares, variance, rows)
 
         return _recipe(inner, inner.samples, 2 + each * drivers, sampling, apply, _Verdict(found))
 
@@ -198,7 +197,7 @@ def _recipe(
     def filled(paths: tuple[Paths, ...], out: FloatArray) -> None:
         samples(paths, out[: 1 + inner.controls])
 
-    note = f"drawn where it pays, by a search of {verdict.found.paths:,} paths"
+    note = f"paths drawn where a search of {verdict.found.paths:,} paths found that it pays"
     return replace(
         inner,
         samples=filled,
@@ -312,7 +311,7 @@ def _searched(
             foreseen=Foreseen((look,)),
         )
         paid = np.array(contract.payoff(model.paths(block, observed, scene.market, scene.stretch)))
-        y = np.array(tilted.coordinates(lattice, [block.normals(factor) for factor in range(model.factors)]))
+        y = np.array(block.coordinates())
         block.forget()
         return y, paid
 

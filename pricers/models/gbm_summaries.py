@@ -122,11 +122,11 @@ def _raise(level, vol, walk, high):
 def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, roles, constants, scales, places, out):
     """Rows [row, lane] of everything that looks at a lattice.
 
-    normals is [node, lane], or has no nodes: then they are drawn; none has a root mean square beyond ``greatest``. root [node] are the square roots of the lattice's intervals. At a
-    node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry] says whose, roles [entry] what the date is to it,
-    constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the item's own interval, its drift in standard
-    deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says which row of
-    ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
+    normals is [node, lane], or has no nodes: then they are drawn; no lane's have a root mean square beyond ``greatest``. root [node] are
+    the square roots of the lattice's intervals. At a node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry]
+    says whose, roles [entry] what the date is to it, constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the
+    item's own interval, its drift in standard deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says
+    which row of ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
     """
     lanes, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
     count = 1

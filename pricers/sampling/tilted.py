@@ -51,14 +51,15 @@ def _move(segment, scale, first, moves, normals):
 
 
 @kernel
-def _moves(uniform, bounds, scales, means, factors, coordinates, out):
+def _moves(uniform, bounds, scales, copies, means, columns, coordinates, out):
     """How far coarse coordinates [direction, path], standard normal, move to those of a mixture.
 
-    A path's component is the first whose bound [component] is above its uniform; the first components are spheres around zero of the
-    given scales, the others have means [component, direction] and lower triangular factors of their covariance.
+    A path's component is the first whose bound [component] is above its uniform. The first are spheres around zero of the given scales;
+    then each copy (share, mean's factor, deviation's factor) has one for each of the means [component, direction], with columns
+    [component, direction, direction] the transposed lower triangular factors of the covariances.
     """
-    directions, spheres = coordinates.shape[0], scales.shape[0]
-    own = np.empty(directions)
+    directions, spheres, count = coordinates.shape[0], scales.shape[0], means.shape[0]
+    moved = np.empty(directions)
     for path in range(coordinates.shape[1]):
         component = 0
         while component + 1 < bounds.shape[0] and uniform[path] >= bounds[component]:
@@ -67,25 +68,28 @@ def _moves(uniform, bounds, scales, means, factors, coordinates, out):
             for i in range(directions):
                 out[i, path] = (scales[component] - 1.0) * coordinates[i, path]
         else:
-            mean, factor = means[component - spheres], factors[component - spheres]
+            number = component - spheres
+            copy_of, k = copies[number // count], number % count
             for i in range(directions):
-                own[i] = coordinates[i, path]
+                moved[i] = copy_of[1] * means[k, i] - coordinates[i, path]
+            for j in range(directions):
+                x, column = copy_of[2] * coordinates[j, path], columns[k, j]
+                for i in range(j, directions):
+                    moved[i] = fma(column[i], x, moved[i])
             for i in range(directions):
-                moved = mean[i] - own[i]
-                for j in range(i + 1):
-                    moved = fma(factor[i, j], own[j], moved)
-                out[i, path] = moved
+                out[i, path] = moved[i]
 
 
 @kernel
-def _weigh(flat, spread, peaks, inverses, centres, coordinates, out):
+def _weigh(flat, spread, copies, peaks, inverses, centres, coordinates, out):
     r"""Density ratios of coarse coordinates [direction, path]: out[0] the standard normal law's, out[1] that of the mixture's own part.
 
-    With y the coordinates, a sphere's density over the standard one is flat[sphere] e^(spread[sphere] |y|^2), another component's
-    peaks[component] e^(|y|^2/2 - |inverse y - centre|^2/2).
+    With y the coordinates, a sphere's density over the standard one is flat[sphere] e^(spread[sphere] |y|^2), that of a component's copy
+    peaks[copy, component] e^(|y|^2/2 - |inverse y / b - a centre / b|^2 / 2), a and b the factors of the copy's mean and deviation.
     """
     directions = coordinates.shape[0]
-    halves, squares, parts, own, others = np.empty((5, _CHUNK))
+    halves, parts, own, others = np.empty((4, _CHUNK))
+    squares = np.empty((copies.shape[0], _CHUNK))
     begin = 0
     while begin < coordinates.shape[1]:
         width = min(_CHUNK, coordinates.shape[1] - begin)
@@ -100,20 +104,25 @@ def _weigh(flat, spread, peaks, inverses, centres, coordinates, out):
             for path in range(width):
                 x = rate * halves[path]
                 others[path] += factor * exp(_LARGEST_EXPONENT if x > _LARGEST_EXPONENT else x)
-        for component in range(peaks.shape[0]):
+        for component in range(peaks.shape[1]):
             squares[:] = 0.0
             for i in range(directions):
-                parts[:] = -centres[component, i]
+                parts[:] = 0.0
                 for j in range(i + 1):
                     factor, y = inverses[component, i, j], coordinates[j, begin : begin + width]
                     for path in range(width):
                         parts[path] = fma(factor, y[path], parts[path])
+                for number in range(copies.shape[0]):
+                    square = squares[number]
+                    scale, centre = 1.0 / copies[number, 2], copies[number, 1] / copies[number, 2] * centres[component, i]
+                    for path in range(width):
+                        x = fma(scale, parts[path], -centre)
+                        square[path] = fma(x, x, square[path])
+            for number in range(copies.shape[0]):
+                square, factor = squares[number], peaks[number, component]
                 for path in range(width):
-                    squares[path] = fma(parts[path], parts[path], squares[path])
-            factor = peaks[component]
-            for path in range(width):
-                x = fma(-0.5, squares[path], halves[path])
-                own[path] += factor * exp(_LARGEST_EXPONENT if x > _LARGEST_EXPONENT else x)
+                    x = fma(-0.5, square[path], halves[path])
+                    own[path] += factor * exp(_LARGEST_EXPONENT if x > _LARGEST_EXPONENT else x)
         weight, share = out[0, begin : begin + width], out[1, begin : begin + width]
         for path in range(width):
             total = own[path] + others[path]
@@ -151,40 +160,54 @@ def _residual(segment, scale, first, ends, share, variance, normals, coordinates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
-    r"""A mixture of normal laws: :math:`\sum_k a_k N(0, s_k^2 I) + \sum_j b_j N(m_j, L_j L_j^\top)`, the shares adding up to one.
+    r"""A mixture of normal laws: :math:`\sum_s \alpha_s N(0, c_s^2 I) + \sum_k \beta_k \sum_j w_j N(a_k m_j, b_k^2 L_j L_j^\top)`.
 
     Attributes
     ----------
     spheres : tuple of (float, float)
-        Shares and scales :math:`(a_k, s_k)` of the spherical components around zero.
+        Shares and scales :math:`(\alpha_s, c_s)` of the spherical components around zero.
+    copies : tuple of (float, float, float)
+        :math:`(\beta_k, a_k, b_k)`: shares of the copies of all other components, with factors of their means and deviations. With the
+        spheres' shares they add up to one.
     shares : tuple of float
-        :math:`b_j`.
+        :math:`w_j`, which add up to one, where there are any.
     means : tuple [component][direction]
+        :math:`m_j`.
     factors : tuple [component][direction][direction]
         :math:`L_j`, lower triangular with a positive diagonal.
     """
 
     spheres: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
+    copies: tuple[tuple[float, float, float], ...] = ()
     shares: tuple[float, ...] = ()
     means: tuple[tuple[float, ...], ...] = ()
     factors: tuple[tuple[tuple[float, ...], ...], ...] = ()
 
     def __post_init__(self) -> None:
-        shares = (*(share for share, _ in self.spheres), *self.shares)
-        if not all(share > 0.0 for share in shares) or abs(sum(shares) - 1.0) > 1e-9:
-            raise InvalidInput("shares", shares, "must be positive and add up to one")
-        if not all(scale > 0.0 for _, scale in self.spheres):
-            raise InvalidInput("spheres", self.spheres, "must have positive scales")
+        parts = (*(sphere[0] for sphere in self.spheres), *(copy[0] for copy in self.copies))
+        for name, shares in (("spheres and copies", parts), ("shares", self.shares)):
+            if not all(share > 0.0 for share in shares) or (shares and abs(sum(shares) - 1.0) > 1e-9):
+                raise InvalidInput(name, shares, "must have positive shares that add up to one")
+        if bool(self.copies) != bool(self.shares) or not len(self.shares) == len(self.means) == len(self.factors):
+            raise InvalidInput("shares", self.shares, "must be as many as means and factors, and have copies")
+        deviations = (*(scale for _, scale in self.spheres), *(copy[2] for copy in self.copies))
+        if not all(scale > 0.0 for scale in deviations):
+            raise InvalidInput("spheres and copies", deviations, "must have positive deviations")
         if not all(factor[i][i] > 0.0 for factor in self.factors for i in range(len(factor))):
             raise InvalidInput("factors", self.factors, "must have positive diagonals")
+
+    @property
+    def own(self) -> float:
+        """Share of all components that are no spheres."""
+        return sum(copy[0] for copy in self.copies)
 
     def weigh(self, coordinates: FloatArray, out: FloatArray) -> None:
         """Fill out [2, path] for coordinates [direction, path] drawn from this mixture.
 
-        First the standard normal density over the mixture's, then the part of the mixture's density that its general components have.
+        First the standard normal density over the mixture's, then the part of the mixture's density that no sphere has.
         """
-        tables = _tables(self, len(coordinates))
-        _weigh(tables.flat, tables.spread, tables.peaks, tables.inverses, tables.centres, coordinates, out)
+        t = _tables(self, len(coordinates))
+        _weigh(t.flat, t.spread, t.copies, t.peaks, t.inverses, t.centres, coordinates, out)
 
 
 class _Tables(NamedTuple):
@@ -192,8 +215,9 @@ class _Tables(NamedTuple):
 
     bounds: FloatArray
     scales: FloatArray
+    copies: FloatArray
     means: FloatArray
-    factors: FloatArray
+    columns: FloatArray
     flat: FloatArray
     spread: FloatArray
     peaks: FloatArray
@@ -205,18 +229,21 @@ class _Tables(NamedTuple):
 def _tables(mixture: Mixture, directions: int) -> _Tables:
     count = len(mixture.shares)
     part, scales = np.array(mixture.spheres, dtype=float).reshape(-1, 2).T.copy()
+    copies = np.array(mixture.copies, dtype=float).reshape(-1, 3)
     means = np.array(mixture.means, dtype=float).reshape(count, directions)
     factors = np.array(mixture.factors, dtype=float).reshape(count, directions, directions)
     inverses = np.array([_inverse(factor) for factor in factors]).reshape(factors.shape)
     volumes = np.array([math.prod(factor.diagonal().tolist()) for factor in factors])
+    shares = np.outer(copies[:, 0], mixture.shares)
     return _Tables(
-        bounds=np.cumsum([*part, *mixture.shares]),
+        bounds=np.cumsum([*part, *shares.ravel()]),
         scales=scales,
+        copies=copies,
         means=means,
-        factors=factors,
+        columns=np.ascontiguousarray(factors.transpose(0, 2, 1)),
         flat=part * scales ** -float(directions),
         spread=0.5 * (1.0 - scales**-2.0),
-        peaks=np.array(mixture.shares) / volumes,
+        peaks=shares / volumes / copies[:, 2:] ** directions,
         inverses=inverses,
         centres=np.einsum("kij,kj->ki", inverses, means),
     )
@@ -272,10 +299,11 @@ class Tilted(Sampling):
     @property
     def greatest(self) -> float:
         """See `Sampling.greatest`."""
-        tables = _tables(self.mixture, self.directions)
-        spread = self.base.greatest * math.sqrt(self.directions)
-        lengths = [math.hypot(*mean) + spread * math.sqrt((f * f).sum()) for mean, f in zip(tables.means, tables.factors, strict=True)]
-        return self.base.greatest + max([*lengths, *(spread * tables.scales)])
+        tables, root = _tables(self.mixture, self.directions), math.sqrt(self.directions)
+        reach = self.base.greatest * root
+        means, roots = np.abs(tables.means).sum(axis=1), np.sqrt((tables.columns**2).sum(axis=(1, 2)))
+        furthest = [a * m + b * r * reach for _, a, b in tables.copies.tolist() for m, r in zip(means, roots, strict=True)]
+        return float(self.base.greatest + max([*furthest, *(reach * tables.scales)]))
 
     def normals(self, address: Address, out: FloatArray) -> None:
         """See `Sampling.normals`; `draw` makes all drivers' at once."""
@@ -283,44 +311,38 @@ class Tilted(Sampling):
         self.draw(address, drawn)
         out[:] = drawn[address.factor]
 
-    def draw(self, address: Address, outs: Sequence[FloatArray]) -> None:
-        """Fill out[point, path] for each driver."""
+    def draw(self, address: Address, outs: Sequence[FloatArray]) -> FloatArray:
+        """Fill out[point, path] for each driver, and return the coarse coordinates [direction, path]."""
         for factor, out in enumerate(outs):
             self.base.normals(address.of(factor), out)
-        coordinates = self.coordinates(address.lattice, outs)
-        tables = _tables(self.mixture, self.directions)
-        one = empty((1, address.lanes // self.base.group))
-        uniforms(one, *address.key, address.first, 0, address.factors)  # of no driver's: theirs are the numbers below
-        moves = empty(coordinates.shape)
-        chosen = np.tile(one[0], self.base.group)  # paths that depend on each other have one component
-        _moves(chosen, tables.bounds, tables.scales, tables.means, tables.factors, coordinates, moves)
         segment, scale = _segments(address.lattice, self.ends)
+        coordinates, moves = empty((2, self.directions, address.lanes))
+        coordinates[:] = 0.0
+        for factor, drawn in enumerate(outs):
+            _project(segment, scale, factor * len(self.ends), drawn, coordinates)
+        t = _tables(self.mixture, self.directions)
+        uniform = empty((1, address.lanes // self.base.group))
+        uniforms(uniform, *address.key, address.first, 0, address.factors)  # a stream that no driver has
+        chosen = np.tile(uniform[0], self.base.group)  # paths that depend on each other have one component
+        _moves(chosen, t.bounds, t.scales, t.copies, t.means, t.columns, coordinates, moves)
         for factor, out in enumerate(outs):
             _move(segment, scale, factor * len(self.ends), moves, out)
-
-    def coordinates(self, lattice: tuple[float, ...], normals: Sequence[FloatArray]) -> FloatArray:
-        """Coarse coordinates [direction, path] of the drivers' normals [point, path]."""
-        segment, scale = _segments(lattice, self.ends)
-        out = empty((self.directions, normals[0].shape[1]))
-        out[:] = 0.0
-        for factor, drawn in enumerate(normals):
-            _project(segment, scale, factor * len(self.ends), drawn, out)
-        return out
+        coordinates += moves
+        return coordinates
 
     @property
     def rows(self) -> int:
         """What `weigh` gives for each path."""
         return 2 + (3 * self.factors if len(self.dates) > len(self.ends) else 0)
 
-    def weigh(self, lattice: tuple[float, ...], normals: Sequence[FloatArray]) -> FloatArray:
-        """What each path of all drivers' normals counts for, [row, path].
+    def weigh(self, lattice: tuple[float, ...], normals: Sequence[FloatArray], coordinates: FloatArray) -> FloatArray:
+        """What each path counts for, [row, path], by all drivers' normals and its coarse coordinates as `draw` gives them.
 
         The first two rows are those of `Mixture.weigh`. Where there are more dates than segments, three for each driver follow, of the
         normals of the intervals between dates: for the first interval what the coordinates do not see of it, and its mean given
         the coordinates; and the sum of squares of what they do not see over all intervals, less its mean. What they do not see is
         independent of the coordinates and normal, whatever the mixture.
         """
-        coordinates = self.coordinates(lattice, normals)
         out = empty((self.rows, coordinates.shape[1]))
         self.mixture.weigh(coordinates, out)
         if self.rows > 2:

@@ -78,6 +78,24 @@ class Chosen(PathEstimator):
     ranking: Mapping[str, tuple[Ranked, ...]]
     failed: Exception | None = None
 
+    @property
+    def prepares(self) -> int:  # type: ignore[override]
+        """See `PathEstimator.prepares`: of those chosen."""
+        return max((ranked[0].estimator.prepares for ranked in self.ranking.values() if ranked), default=0)
+
+    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+        """See `PathEstimator.prepared`: those chosen are prepared, each once for all Greeks."""
+        ready: dict[str, PathEstimator] = {}
+        ranking = {}
+        for greek, ranked in self.ranking.items():
+            if ranked:
+                best = ranked[0].estimator
+                if best.name not in ready:
+                    ready[best.name] = best.prepared(contract, scene, plan, stream=stream, lattice=lattice)
+                ranked = (replace(ranked[0], estimator=ready[best.name]), *ranked[1:])
+            ranking[greek] = ranked
+        return replace(self, ranking=ranking)
+
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """The best candidate's; what stopped the pilot stops this too."""
         if self.failed is not None:

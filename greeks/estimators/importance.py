@@ -31,6 +31,9 @@ FloatArray = npt.NDArray[np.float64]
 _LANES = 2048
 """Paths of a search that are simulated together: a stage's memory is theirs."""
 
+_MANY = 2**14
+"""Paths of a run below which one may make a larger share of the sum."""
+
 _FAR = 3.0
 """Standard errors that the run may be off the search."""
 
@@ -229,8 +232,9 @@ class _Verdict:
         effective = paths * second**2 / fourth if fourth > 0.0 else 0.0
         if not effective >= FEWEST:
             return f"cannot tell: the effective count of paths is {effective:.0f}, below {FEWEST:.0f}"
-        if not (paths * fourth) ** 0.25 <= LARGEST_SHARE * paths * mean:  # no path is beyond the left side
-            return f"cannot tell: one path may make more than {LARGEST_SHARE:.0%} of the sum"
+        share = LARGEST_SHARE * max(1.0, math.sqrt(_MANY / paths))
+        if not (paths * fourth) ** 0.25 <= share * paths * mean:  # no path is beyond the left side
+            return f"cannot tell: one path may make more than {share:.2g} of the sum"
         gap, error = abs(mean - self.found.mean), math.hypot(moments.stderr(number), self.found.stderr)
         if not gap <= _FAR * error:
             return f"cannot tell: the run's mean {mean:.4g} is {gap / error:.1f} standard errors from the search's {self.found.mean:.4g}"

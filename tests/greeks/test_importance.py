@@ -10,6 +10,7 @@ from scipy.special import ndtr, ndtri
 
 import pricers
 from greeks import (
+    Auto,
     Combined,
     Controlled,
     Exact,
@@ -358,6 +359,15 @@ def test_what_a_search_found_can_be_sent_and_is_a_value():
     assert hash(copy) == hash(ready.estimators[0])
     assert prepared([ready], Plan())[0].estimators == ready.estimators
     assert ready.estimators[0].name == "likelihood_ratio with importance sampling" == IS.name
+
+
+def test_a_pilot_may_choose_it():
+    contract = Digital(option="call", strike=level(1e-3), expiry=1.0, cash=1.0)
+    found = _estimates(contract, estimator=Auto(candidates=(LikelihoodRatio(), IS)), seed=1)
+    for name in NAMES:
+        assert found[name].note.startswith(f"chose {IS.name} over likelihood_ratio x")
+        assert "a search of" in found[name].note
+    _assert_right(found, _truth((contract,), VOL), 0.015)
 
 
 def test_it_is_known_by_name():

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from greeks.estimators.controlled import Controlled
     from greeks.estimators.exact import Exact
     from greeks.estimators.finite_difference import FiniteDifference
+    from greeks.estimators.importance import ImportanceSampling
     from greeks.estimators.likelihood_ratio import LikelihoodRatio
     from greeks.estimators.localised import Localised
     from greeks.estimators.pathwise import Pathwise
@@ -34,6 +35,7 @@ __all__ = [
     "Estimate",
     "Exact",
     "FiniteDifference",
+    "ImportanceSampling",
     "InvalidInput",
     "LikelihoodRatio",
     "Localised",
@@ -63,6 +65,7 @@ __getattr__ = lazy(
         "Estimate": "pricers.estimate",
         "Exact": "greeks.estimators.exact",
         "FiniteDifference": "greeks.estimators.finite_difference",
+        "ImportanceSampling": "greeks.estimators.importance",
         "InvalidInput": "pricers.errors",
         "LikelihoodRatio": "greeks.estimators.likelihood_ratio",
         "Localised": "greeks.estimators.localised",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["chosen", "sampling"]
 
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
+Prepare = Callable[[Sequence["Job"], Plan], Sequence["Job"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 """By Greek, best first."""
 
@@ -54,22 +55,28 @@ _PER_PATH = 15.0
 _SEEN, _CARRIED = 4.0, 60.0
 """How many paths of the pilot, and by that of the run, must carry a number for its error to be known in the end."""
 
+_FEW, _FEWEST_RARE = 300.0, 2**12
+"""With fewer paths of the run carrying a Greek a search for a better law is tried; paths of its pilot, and of the smallest such run."""
+
 _ROUNDING = 1e-12
 """What of a number is no error but rounding."""
 
 
-def chosen(jobs: Sequence[Job], plan: Plan, run: Run) -> list[Job]:
-    """The jobs with every `Auto` and `Best` replaced by what was chosen for it; ``run`` is how pilots are run."""
+def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[Job]:
+    """The jobs with every `Auto` and `Best` replaced by what was chosen for it.
+
+    ``run`` is how pilots are run, ``prepare`` how estimators are prepared that need it (`PathEstimator.prepared`).
+    """
     wanting = [(p, e, _formulas(jobs[p], e)) for p, job in enumerate(jobs) for e in job.estimators if isinstance(e, Auto | Best)]
     left = {p: tuple(g for g in jobs[p].greeks if g.name not in known) for p, _, known in wanting}
     asked = [replace(job, greeks=left.get(p, job.greeks)) for p, job in enumerate(jobs)]
     tried = {p: tuple(c for c in _auto(e).candidates if _answers(c, asked[p], plan)) for p, e, _ in wanting if left[p]}
-    rankings: dict[int, Rankings | Exception] = {
-        p: {g.name: tuple(Ranked(c, 0.0) for c in able) for g in left[p]} for p, able in tried.items() if len(able) < 2
-    }
-    tried = {p: able for p, able in tried.items() if p not in rankings}  # elsewhere there is nothing to choose
+    rankings: dict[int, Rankings | Exception] = {p: {g.name: () for g in left[p]} for p, able in tried.items() if not able}
+    tried = {p: able for p, able in tried.items() if able}
     if tried:
         rankings |= _compared(asked, tried, plan, max(_auto(e).pilot for _, e, _ in wanting), run)
+        rivals = {p: rival for p, e, _ in wanting if p in tried and (rival := _auto(e).rare) is not None}
+        _rare_events(asked, rivals, rankings, plan, run, prepare)
     result = list(jobs)
     for p, estimator, known in wanting:
         found = rankings.get(p, {})
@@ -141,6 +148,31 @@ def _compared(
         _update(rankings, _piloted(jobs, blind, plan, size, run))
         size *= _GROWTH
     return rankings
+
+
+def _rare_events(
+    jobs: Sequence[Job],
+    rivals: dict[int, PathEstimator],
+    rankings: dict[int, Rankings | Exception],
+    plan: Plan,
+    run: Run,
+    prepare: Prepare,
+) -> None:
+    """Rank the rivals, which are prepared for it, among the candidates of jobs that rest on few paths."""
+    rare = [p for p in rivals if plan.paths >= _FEWEST_RARE and _rests_on_few(rankings[p])]
+    ready = prepare([replace(jobs[p], estimators=(rivals[p],)) for p in rare], plan) if rare else []
+    tried = {p: tuple(e for e in job.estimators if isinstance(e, PathEstimator)) for p, job in zip(rare, ready, strict=True)}
+    for p, found in _piloted(jobs, tried, plan, _FEWEST_RARE, run).items() if tried else ():
+        before = rankings[p]
+        if not isinstance(found, Exception) and not isinstance(before, Exception):  # a search that fails leaves what there was
+            rankings[p] = {g: tuple(sorted((*found.get(g, ()), *ranking), key=_rank)) for g, ranking in before.items()}
+
+
+def _rests_on_few(found: Rankings | Exception) -> bool:
+    """Whether by the best candidate few paths, or nobody knows how many, carry some Greek."""
+    return not isinstance(found, Exception) and any(
+        ranking and not (ranking[0].known and ranking[0].effective >= _FEW) for ranking in found.values()
+    )
 
 
 def _blind(found: Rankings | Exception) -> bool:
@@ -226,7 +258,8 @@ def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: 
         if estimate is not None:
             known = estimate.resolved or _foreseen(estimate, plan.paths)
             score = _variance(found.statistics(greek, candidate.name), estimate) * (simulated + candidate.work(job.contract))
-            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known=known))
+            effective = estimate.effective * plan.paths / estimate.paths
+            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known, effective))
     return tuple(sorted(scored, key=_rank))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +26,7 @@ from pricers.foreseen import Look
 from pricers.plan import Plan
 from pricers.simulation import Sampler, simulate
 
-__all__ = ["Answer", "Job", "answer"]
+__all__ = ["Answer", "Job", "answer", "prepared"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -115,7 +118,7 @@ class _GreekSampler(Sampler):
     observed: Observation
 
     def __init__(self, job: Job, plan: Plan, shared: _Shared):
-        lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
+        lattice = _lattice(job, plan)
         self.stream, self.lattice, self.factors = job.stream, lattice, job.scene.model.factors
         self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
@@ -140,7 +143,14 @@ class _GreekSampler(Sampler):
             filled[group, row : row + recipe.rows] = True
         self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
         self.looks = tuple(
-            Look(model=s.model, market=s.market, stretch=s.stretch, observed=self.observed, needs=recipe.needs)
+            Look(
+                model=s.model,
+                market=s.market,
+                stretch=s.stretch,
+                observed=self.observed,
+                needs=recipe.needs,
+                sampling=recipe.reweighting.sampling if recipe.reweighting is not None else None,
+            )
             for recipe in self.recipes.values()
             for s in recipe.scenes
         )
@@ -160,8 +170,14 @@ class _GreekSampler(Sampler):
         for group, row in self.gaps:
             out[group, row] = 0.0
         for group, row, recipe in self.places:
-            paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
-            recipe.samples(paths, out[group, row : row + recipe.rows])
+            rows, reweighting = out[group, row : row + recipe.rows], recipe.reweighting
+            if reweighting is None or reweighting.sampling is None:
+                recipe.samples(tuple(scene.paths(block, self.observed) for scene in recipe.scenes), rows)
+            else:
+                tilted = block.under(reweighting.sampling)
+                paths = tuple(scene.paths(tilted, self.observed) for scene in recipe.scenes)
+                recipe.samples(paths, rows)
+                reweighting.apply(paths, tilted.weights(), rows)
 
 
 def answer(
@@ -189,7 +205,12 @@ def answer(
     list
         An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
     """
-    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, pilot=True))
+
+    def run(pilots: Sequence[Job], small: Plan) -> list[Answer | Exception]:
+        return answer(pilots, small, threads=threads, keep_going=True, pilot=True)
+
+    jobs = chosen(jobs, plan, run, partial(prepared, threads=threads))
+    jobs = prepared(jobs, plan, threads=threads)
     shared = _Shared()
     samplers = [_sampler(job, plan, shared, keep_going) for job in jobs]
     sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, _GreekSampler) and sampler.recipes}
@@ -211,6 +232,34 @@ def answer(
                 raise
             answers.append(error)
     return answers
+
+
+def prepared(jobs: Sequence[Job], plan: Plan, *, threads: int | None = None) -> list[Job]:
+    """The jobs with every estimator after what it has to find out before a run: see `PathEstimator.prepared`."""
+
+    def ready(job: Job) -> Job:
+        return replace(job, estimators=tuple(_ready(estimator, job, plan) for estimator in job.estimators))
+
+    waiting = [p for p, job in enumerate(jobs) if any(isinstance(e, PathEstimator) and e.prepares for e in job.estimators)]
+    result, workers = list(jobs), min(threads if threads is not None else os.cpu_count() or 1, len(waiting))
+    if workers > 1:
+        with ThreadPoolExecutor(workers, thread_name_prefix="greeks") as pool:
+            found = list(pool.map(ready, (jobs[p] for p in waiting)))
+    else:
+        found = [ready(jobs[p]) for p in waiting]
+    for p, job in zip(waiting, found, strict=True):
+        result[p] = job
+    return result
+
+
+def _ready(estimator: Estimator, job: Job, plan: Plan) -> Estimator:
+    if not isinstance(estimator, PathEstimator) or not estimator.prepares:
+        return estimator
+    return estimator.prepared(job.contract, job.scene, plan, stream=job.stream, lattice=_lattice(job, plan))
+
+
+def _lattice(job: Job, plan: Plan) -> tuple[float, ...]:
+    return job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
 
 
 def _sampler(job: Job, plan: Plan, shared: _Shared, keep_going: bool) -> _GreekSampler | Exception:
@@ -252,21 +301,31 @@ def _sampled(
     recipe, row = sampler.recipes[greek.name, estimator.name], sampler.rows[estimator.name]
     method = estimator.method(greek.name) if isinstance(estimator, Chosen) else estimator
     found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths, pilot=pilot)
-    bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, found.statistics.value)
+    statistics, doubt = found.statistics, _doubt(moments, row, recipe)
+    if doubt:
+        statistics = statistics._replace(stderr=math.nan)
+    bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, statistics.value)
     return found.weights, Estimate(
         greek=greek.name,
-        value=found.statistics.value,
-        stderr=found.statistics.stderr,
+        value=statistics.value,
+        stderr=statistics.stderr,
         paths=plan.paths,
         unit=greek.unit,
         estimator=(method or estimator).name,
-        note="; ".join(note for note in (recipe.note, found.note) if note),
+        note="; ".join(note for note in (recipe.note, doubt, found.note) if note),
         bias=bias,
         bias_stderr=bias_stderr,
-        skewness=found.statistics.skewness,
-        degrees=found.statistics.degrees,
-        effective=found.statistics.effective,
+        skewness=statistics.skewness,
+        degrees=statistics.degrees,
+        effective=statistics.effective,
     )
+
+
+def _doubt(group: Moments, row: int, recipe: Recipe) -> str:
+    """Why the error of a reweighted estimate is not known; "" where it is."""
+    if recipe.reweighting is None:
+        return ""
+    return recipe.reweighting.verdict(group, row + recipe.rows - recipe.reweighting.rows)
 
 
 def _bias(group: Moments, row: int, recipe: Recipe, value: float) -> tuple[float, float]:

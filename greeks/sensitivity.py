@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from greeks.choice import chosen as choose
@@ -12,7 +13,7 @@ from greeks.choice import sampling
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
-from greeks.run import Answer, Job, answer
+from greeks.run import Answer, Job, answer, prepared
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput
 from pricers.estimate import Estimate
@@ -108,7 +109,7 @@ def sensitivities(
     def pilot(jobs: Sequence[Job], small: Plan) -> list[Answer | Exception]:
         return answer(jobs, small, threads=threads, keep_going=True, pilot=True)
 
-    (job,) = choose([job], plan, pilot)
+    (job,) = choose([job], plan, pilot, partial(prepared, threads=threads))
     plan = sampling(job, plan, pilot)
     return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
 
@@ -132,6 +133,7 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
+    (job,) = prepared([job], plan)
     while True:
         found = _estimates(job, plan, threads)
         share = max(_share(e, targets[e.greek]) for e in found if e.greek in targets)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from pricers.kernel import kernel
 from pricers.philox import stream_key
 from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.sampling.sampling import Address, Sampling
+from pricers.sampling.tilted import Tilted
 from pricers.workspace import empty
 
 __all__ = ["Block", "Observation", "increments"]
@@ -105,12 +107,18 @@ class Block:
         The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
     foreseen : Foreseen
         What will be asked for, as far as known: so that it can be made in one pass. Neither of these two changes a number.
+    elsewhere : mapping from Tilted to Foreseen
+        What will be asked for of the paths that are drawn from other laws: see `under`.
     """
 
     __slots__ = (
         "_kept",
         "_latest",
+        "_seed",
+        "_stream",
+        "_tilted",
         "_whole",
+        "elsewhere",
         "factors",
         "first",
         "foreseen",
@@ -134,22 +142,45 @@ class Block:
         factors: int = 1,
         watched: IntArray | None = None,
         foreseen: Foreseen | None = None,
+        elsewhere: Mapping[Tilted, Foreseen] = MappingProxyType({}),
     ):
+        self._seed, self._stream = seed, stream
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
         self._whole, self.sampling, self.factors = paths, sampling, factors
         self.watched = watched if watched is not None else np.arange(len(lattice))
         self.foreseen = foreseen if foreseen is not None else Foreseen()
+        self.elsewhere = elsewhere
+        self._tilted: Block | None = None
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
 
     def normals(self, factor: int = 0) -> FloatArray:
         """Standard normals [node, lane] of one factor, independent over nodes, lanes and factors."""
+        if isinstance(self.sampling, Tilted):
+            return self._tilted_draw()[0][factor]
         return self.once(("normals", factor), lambda: self._drawn(factor))
 
     def _drawn(self, factor: int) -> FloatArray:
         out = empty((len(self.lattice), self.lanes))
-        where = Address(
+        self.sampling.normals(self._address(factor), out)
+        return out
+
+    def _tilted_draw(self) -> tuple[list[FloatArray], FloatArray]:
+        """Normals of all factors and coarse coordinates, where they are from another law."""
+        return self.once("tilted", self._drawn_together)
+
+    def _drawn_together(self) -> tuple[list[FloatArray], FloatArray]:
+        assert isinstance(self.sampling, Tilted)
+        outs = [empty((len(self.lattice), self.lanes)) for _ in range(self.factors)]
+        return outs, self.sampling.draw(self._address(0), outs)
+
+    def coordinates(self) -> FloatArray:
+        """The coarse coordinates [direction, lane] that the normals were drawn with, where they are from another law: `Tilted.draw`."""
+        return self._tilted_draw()[1]
+
+    def _address(self, factor: int) -> Address:
+        return Address(
             key=self.key,
             lattice=self.lattice,
             factor=factor,
@@ -158,8 +189,31 @@ class Block:
             lanes=self.lanes,
             paths=self._whole,
         )
-        self.sampling.normals(where, out)
-        return out
+
+    def under(self, sampling: Tilted) -> Block:
+        """The same paths, numbered alike, with normals from another law; this block keeps the last that was asked for."""
+        if self._tilted is None or self._tilted.sampling != sampling:
+            if self._tilted is not None:
+                self._tilted.forget()
+            self._tilted = Block(
+                seed=self._seed,
+                stream=self._stream,
+                lattice=self.lattice,
+                first=self.first,
+                lanes=self.lanes,
+                paths=self._whole,
+                sampling=sampling,
+                factors=self.factors,
+                watched=self.watched,
+                foreseen=self.elsewhere.get(sampling),
+            )
+        return self._tilted
+
+    def weights(self) -> FloatArray:
+        """What each path counts for, [row, lane], where normals are from another law: `Tilted.weigh`."""
+        assert isinstance(self.sampling, Tilted)
+        tilted = self.sampling
+        return self.once("weights", lambda: tilted.weigh(self.lattice, *self._tilted_draw()))
 
     def increments(self, observed: Observation) -> FloatArray:
         r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
@@ -200,6 +254,9 @@ class Block:
         """Let go of all that was kept: what lies in the block refers to the block, and would only be found by a search for garbage."""
         self._kept.clear()
         self._latest.clear()
+        if self._tilted is not None:
+            self._tilted.forget()
+            self._tilted = None
 
 
 _RECENT = 16

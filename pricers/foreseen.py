@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pricers.draws import Observation
     from pricers.market import Market
     from pricers.models.model import Model
+    from pricers.sampling.tilted import Tilted
 
 __all__ = ["Foreseen", "Look", "Needs"]
 
@@ -61,7 +62,8 @@ class Needs:
 class Look:
     """One world's paths at one contract's dates, and what they are needed for; see `pricers.models.model.Model.paths`.
 
-    Its ``key`` is what the paths are known by, as long as the look is.
+    Its ``key`` is what the paths are known by, as long as the look is. ``sampling`` is the law their normals come from, where it is
+    not the plan's: what is foreseen of each law is kept apart.
     """
 
     model: Model
@@ -69,6 +71,7 @@ class Look:
     stretch: float
     observed: Observation
     needs: Needs
+    sampling: Tilted | None = None
 
     key: tuple[int, int, float, int] = field(init=False)
 

@@ -20,6 +20,7 @@ from pricers.moments import comoments, pool
 from pricers.philox import PATHS
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
+from pricers.sampling.tilted import Tilted
 from pricers.workspace import Space, empty, enter, lent
 
 __all__ = ["Sampler", "simulate"]
@@ -160,7 +161,7 @@ def simulate(
     def run(first: int, lanes: int) -> _Done:
         valid, parts = min(lanes, plan.samples - first), {}
         for family, positions in families.items():
-            (stream, lattice, factors), (watched, foreseen) = family, hints[family]
+            (stream, lattice, factors), (watched, foreseen, elsewhere) = family, hints[family]
             block = Block(
                 seed=plan.seed,
                 stream=stream,
@@ -172,6 +173,7 @@ def simulate(
                 factors=factors,
                 watched=watched,
                 foreseen=foreseen,
+                elsewhere=elsewhere,
             )
             for position in positions:
                 if position not in failed:
@@ -191,12 +193,17 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, Foreseen]:
-    """The nodes that samplers of one lattice look at (None: all), and what they will ask for."""
+def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, Foreseen, dict[Tilted, Foreseen]]:
+    """The nodes that samplers of one lattice look at (None: all), and what they will ask for, also of paths from other laws."""
     looks = [sampler.observed for sampler in family]
     seen = [look.index for look in looks if look is not None]
     watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
-    return watched, Foreseen(look for sampler in family for look in sampler.looks)
+    apart: dict[Tilted | None, list[Look]] = {None: []}
+    for sampler in family:
+        for look in sampler.looks:
+            apart.setdefault(look.sampling, []).append(look)
+    foreseen = Foreseen(apart.pop(None))
+    return watched, foreseen, {law: Foreseen(looks) for law, looks in apart.items() if law is not None}
 
 
 def _part(sampler: Sampler, block: Block, plan: Plan, valid: int, keep_going: bool) -> _Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -10,6 +11,7 @@ from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
+from greeks.estimators.importance import ImportanceSampling
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.pathwise import Pathwise
 from greeks.estimators.preintegrated import Preintegrated
@@ -54,11 +56,14 @@ class Auto(Estimator):
         Most paths of a pilot run.
     candidates : tuple of PathEstimator
         Unbiased ones; those that refuse are passed over.
+    rare : PathEstimator, optional
+        Tried as well where by all of them a few hundred paths of the run at most would carry a Greek: its search takes longer than a pilot.
     """
 
     name: ClassVar[str] = "auto"
     pilot: int = 2**13
     candidates: tuple[PathEstimator, ...] = field(default_factory=_candidates)
+    rare: PathEstimator | None = field(default_factory=ImportanceSampling)
 
     def __post_init__(self) -> None:
         if not self.candidates or not all(isinstance(c, PathEstimator) and c.unbiased for c in self.candidates):
@@ -80,11 +85,23 @@ class Best(Estimator):
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """What a pilot says of one candidate for one Greek: variance of a path's number times cost, and whether that is known."""
+    """What a pilot says of one candidate for one Greek.
+
+    Attributes
+    ----------
+    estimator : PathEstimator
+    score : float
+        Variance of a path's number times cost.
+    known : bool
+        Whether the run will know that variance.
+    effective : float
+        How many paths of the run will carry the number, about.
+    """
 
     estimator: PathEstimator
     score: float
     known: bool = True
+    effective: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +128,24 @@ class Chosen(PathEstimator):
             return Exact()
         ranking = self.ranking.get(greek)
         return ranking[0].estimator if ranking else None
+
+    @property
+    def prepares(self) -> int:  # type: ignore[override]
+        """See `PathEstimator.prepares`: of those chosen."""
+        return max((ranked[0].estimator.prepares for ranked in self.ranking.values() if ranked), default=0)
+
+    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+        """See `PathEstimator.prepared`: those chosen are prepared, each once for all Greeks."""
+        ready: dict[str, PathEstimator] = {}
+        ranking = {}
+        for greek, ranked in self.ranking.items():
+            if ranked:
+                best = ranked[0].estimator
+                if best.name not in ready:
+                    ready[best.name] = best.prepared(contract, scene, plan, stream=stream, lattice=lattice)
+                ranked = (replace(ranked[0], estimator=ready[best.name]), *ranked[1:])
+            ranking[greek] = ranked
+        return replace(self, ranking=ranking)
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """The best candidate's; what stopped the pilot stops this too."""

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from greeks.estimators.estimator import PathEstimator, Recipe, Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.errors import InvalidInput
+from pricers.errors import InvalidInput, NotApplicable
 from pricers.paths import Paths
 from pricers.plan import Plan
 
@@ -53,6 +53,8 @@ class Combined(PathEstimator):
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]
+        if any(recipe.reweighting is not None for recipe in recipes):
+            raise NotApplicable("estimators are combined on the same paths; use ImportanceSampling(Combined(...)) instead")
         ends = np.cumsum([len(recipe.scenes) for recipe in recipes])
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:

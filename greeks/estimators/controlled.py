@@ -81,6 +81,8 @@ class Controlled(PathEstimator):
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; refuses where no claim has a formula."""
         inner = self.estimator.recipe(greek, contract, scene, plan)
+        if inner.reweighting is not None:
+            raise NotApplicable("controls are for paths of the nominal law; use ImportanceSampling(Controlled(...)) instead")
         known = [found for claim in self._claims(contract) if (found := self._known(greek, claim, scene, plan))]
         if not known:
             raise NotApplicable(

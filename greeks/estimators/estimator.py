@@ -14,13 +14,15 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
+from pricers.estimate import Moments
 from pricers.foreseen import Needs
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.sampling.tilted import Tilted
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Scene", "needs_initial_spot_term", "payoff", "slopes_of"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term", "payoff", "slopes_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -86,6 +88,29 @@ def slopes_of(contract: Contract, parameters: tuple[str, ...]) -> frozenset[tupl
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reweighting:
+    """What paths count for that are drawn from another law than the scenario's.
+
+    Attributes
+    ----------
+    sampling : Tilted, optional
+        The law that they are drawn from; None before a search has found it.
+    rows : int
+        Rows that ``apply`` adds after all others.
+    apply : callable
+        From the paths, their weights [2, path] (`pricers.draws.Block.weights`) and the recipe's rows, which it changes: those that the
+        recipe has filled are weighed, the added ones filled.
+    verdict : callable
+        From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
+    """
+
+    sampling: Tilted | None
+    rows: int
+    apply: Callable[[tuple[Paths, ...], FloatArray, FloatArray], None]
+    verdict: Callable[[Moments, int], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How one Greek of one contract is sampled.
 
@@ -111,6 +136,8 @@ class Recipe:
     bias_rows : tuple of int
         How many of the last rows measure each bias that the method has. The mean of a row is a size of the bias: of the rows of one bias
         the largest counts, and biases add up. They are reported, and not taken off.
+    reweighting : Reweighting, optional
+        Where the scenes' paths are not drawn from the scenes' own law.
     """
 
     scenes: tuple[Scene, ...]
@@ -122,11 +149,12 @@ class Recipe:
     exact_if_constant: bool = False
     relative_bias: float = 0.0
     bias_rows: tuple[int, ...] = ()
+    reweighting: Reweighting | None = None
 
     @property
     def rows(self) -> int:
         """How many are filled."""
-        return 1 + self.controls + sum(self.bias_rows)
+        return 1 + self.controls + sum(self.bias_rows) + (self.reweighting.rows if self.reweighting is not None else 0)
 
 
 class Estimator(ABC):
@@ -146,9 +174,20 @@ class PathEstimator(Estimator):
     structural: ClassVar[bool] = False
     """Whether it integrates part of the path in closed form, so that its number needs no rare path."""
 
+    prepares: ClassVar[int] = 0
+    """Paths that `prepared` simulates, about: a choice counts them with those of the run."""
+
     def work(self, contract: Contract) -> float:
         """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
         return 0.0
+
+    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+        """The estimator to run for this contract, after whatever it has to find out first, on random numbers of its own.
+
+        The result depends on these arguments alone: of the plan on its seed and sampling, of the lattice on what is not after the
+        contract's last date.
+        """
+        return self
 
     @abstractmethod
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:

@@ -42,9 +42,9 @@ _OF_NORMALS = [_FIRST, _SQUARES, _DRIFTS]  # what normals of the observation's o
 _THEN = len(ROWS)  # W at the observation's date before
 _BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
 
-_GREATEST, _GREATEST_POWER = 8.5, 1022.0
-"""No normal is beyond the first (Sobol's reach 8.3), so by Cauchy and Schwarz no W is beyond its product with the root of nodes times
-years, whatever turned the normals; no power of two beyond the second is a normal number. W is held only where it might lead there."""
+_GREATEST_POWER = 1022.0
+"""No power of two beyond it is a normal number. By Cauchy and Schwarz no W is beyond the product of `Sampling.greatest` with the root of
+nodes times years, whatever turned the normals: W is held only where it might lead there."""
 
 
 @device
@@ -119,14 +119,14 @@ def _raise(level, vol, walk, high):
 
 
 @kernel
-def _summarise(normals, key0, key1, first_path, root, starts, items, roles, constants, scales, places, out):
+def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, roles, constants, scales, places, out):
     """Rows [row, lane] of everything that looks at a lattice.
 
-    normals is [node, lane], or has no nodes: then they are drawn. root [node] are the square roots of the lattice's intervals. At a
-    node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry] says whose, roles [entry] what the date is to it,
-    constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the item's own interval, its drift in standard
-    deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says which row of
-    ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
+    normals is [node, lane], or has no nodes: then they are drawn; no lane's have a root mean square beyond ``greatest``. root [node] are
+    the square roots of the lattice's intervals. At a node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry]
+    says whose, roles [entry] what the date is to it, constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the
+    item's own interval, its drift in standard deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says
+    which row of ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
     """
     lanes, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
     count = 1
@@ -138,7 +138,7 @@ def _summarise(normals, key0, key1, first_path, root, starts, items, roles, cons
     years = 0.0
     for scale in root:
         years += scale * scale
-    reach = _GREATEST * math.sqrt(len(root) * years)
+    reach = greatest * math.sqrt(len(root) * years)
     begin = 0
     while begin < lanes:
         skipped = (first_path + begin) % PATHS
@@ -437,6 +437,7 @@ class Summaries:
         out = empty((len(program.outs), block.lanes))
         _summarise(
             _NONE if isinstance(block.sampling, PseudoRandom) else block.normals(),
+            block.sampling.greatest,
             *block.key,
             block.first,
             program.root,

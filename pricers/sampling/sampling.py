@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -43,6 +43,10 @@ class Address:
     lanes: int
     paths: int
 
+    def of(self, factor: int) -> Address:
+        """The same paths' address for another driver."""
+        return self if factor == self.factor else replace(self, factor=factor)
+
 
 class Sampling(ABC):
     """A way to turn addresses into normals. Frozen."""
@@ -55,6 +59,11 @@ class Sampling(ABC):
     @abstractmethod
     def normals(self, address: Address, out: FloatArray) -> None:
         """Fill ``out[node, lane]`` with standard normals: the increments of Brownian motion between nodes, over their deviation."""
+
+    @property
+    def greatest(self) -> float:
+        """No root mean square of a path's normals is beyond it. Philox gives normals up to 7.6, Sobol points up to 8.3."""
+        return 8.5
 
     def check(self, paths: int) -> None:  # noqa: B027
         """Raise `InvalidInput` where the number of paths does not fit."""

@@ -10,16 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.choice import chosen
+from greeks.discretisation import add_biases
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.discretisation import Discretised
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, controlled
 from pricers.foreseen import Look
 from pricers.plan import Plan
-from pricers.simulation import Sampler, simulate
+from pricers.simulation import simulate
 
 __all__ = ["Answer", "Job", "answer"]
 
@@ -107,13 +109,11 @@ class _Shared:
         return self._observations[times, lattice]
 
 
-class _GreekSampler(Sampler):
+class _GreekSampler(Discretised):
     """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
 
-    observed: Observation
-
     def __init__(self, job: Job, plan: Plan, shared: _Shared):
-        lattice = job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
+        lattice = job.lattice or job.scene.model.lattice(job.contract.times, *plan.steps)
         self.stream, self.lattice, self.factors = job.stream, lattice, job.scene.model.factors
         self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
@@ -151,11 +151,12 @@ class _GreekSampler(Sampler):
             scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
             self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
 
-    def sample(self, block: Block, out: FloatArray) -> None:
+    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
+        """See `Discretised.fill`."""
         for group, row in self.gaps:
             out[group, row] = 0.0
         for group, row, recipe in self.places:
-            paths = tuple(scene.paths(block, self.observed) for scene in recipe.scenes)
+            paths = tuple(scene.paths(block, observed) for scene in recipe.scenes)
             recipe.samples(paths, out[group, row : row + recipe.rows])
 
 
@@ -166,6 +167,7 @@ def answer(
     threads: int | None = None,
     keep_going: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    biases: bool = True,
 ) -> list[Answer | Exception]:
     """Every Greek of every job by each of its estimators, on shared paths.
 
@@ -175,13 +177,15 @@ def answer(
     plan : Plan
     threads, keep_going, progress
         See `pricers.simulation.simulate`.
+    biases : bool
+        Whether the bias of a model's time steps is measured (a pilot run does without).
 
     Returns
     -------
     list
         An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
     """
-    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    jobs = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, biases=False))
     shared = _Shared()
     samplers = [_sampler(job, plan, shared, keep_going) for job in jobs]
     sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, _GreekSampler) and sampler.recipes}
@@ -202,6 +206,9 @@ def answer(
             if not keep_going:
                 raise
             answers.append(error)
+    if biases:
+        found = zip(jobs, samplers, answers, strict=True)
+        add_biases([(j, s, a) for j, s, a in found if isinstance(s, _GreekSampler) and isinstance(a, Answer)], plan, threads=threads)
     return answers
 
 

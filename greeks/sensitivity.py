@@ -125,7 +125,7 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
-    (job,) = settled([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True))
+    (job,) = settled([job], plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, biases=False))
     while True:
         found = _estimates(job, plan, threads)
         share = max((e.stderr / targets[e.greek]) ** 2 for e in found if e.greek in targets)

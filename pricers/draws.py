@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -15,7 +16,7 @@ from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.sampling.sampling import Address, Sampling
 from pricers.workspace import empty
 
-__all__ = ["Block", "Observation", "increments"]
+__all__ = ["Block", "Blocks", "Observation", "increments"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -198,8 +199,21 @@ class Block:
 
     def forget(self) -> None:
         """Let go of all that was kept: what lies in the block refers to the block, and would only be found by a search for garbage."""
+        for kept in self._kept.values():
+            if isinstance(kept, Blocks):
+                kept.forget()
         self._kept.clear()
         self._latest.clear()
+
+
+class Blocks(OrderedDict[Hashable, Block]):
+    """Blocks made of another one, which forget with it."""
+
+    def forget(self) -> None:
+        """See `Block.forget`."""
+        for block in self.values():
+            block.forget()
+        self.clear()
 
 
 _RECENT = 16

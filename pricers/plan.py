@@ -33,9 +33,11 @@ class Plan:
         Number of paths, at least 2.
     seed : int
         From 0 to 2**64 - 1.
-    steps_per_year : int
-        Least number of time steps in a year for a model that needs steps between the contract's dates (Heston).
-        GBM needs none.
+    steps_per_year : int, optional
+        For a model that needs steps between the contract's dates (Heston): equal steps of at most ``1 / steps_per_year`` year, instead of
+        the model's own time grid, which is as fine as its parameters and the dates need. GBM needs no steps.
+    refinement : int
+        How many times as many steps, of either kind: what is left of the time steps' bias (`Estimate.bias`) falls with it.
     sampling : Sampling
         `PseudoRandom` (default), `Antithetic` or `Sobol`.
     stderr : mapping from str to float, optional
@@ -46,7 +48,8 @@ class Plan:
 
     paths: int = 2**16
     seed: int = 0
-    steps_per_year: int = 64
+    steps_per_year: int | None = None
+    refinement: int = 1
     sampling: Sampling = PseudoRandom()  # noqa: RUF009
     stderr: Mapping[str, float] | None = field(default=None, hash=False)
     max_paths: int = 2**24
@@ -54,7 +57,9 @@ class Plan:
     def __post_init__(self) -> None:
         _whole("paths", self.paths, 2)
         _whole("seed", self.seed, 0)
-        _whole("steps_per_year", self.steps_per_year, 1)
+        if self.steps_per_year is not None:
+            _whole("steps_per_year", self.steps_per_year, 1)
+        _whole("refinement", self.refinement, 1)
         if self.seed >= 2**64:
             raise InvalidInput("seed", self.seed, "must be below 2**64")
         if not isinstance(self.sampling, Sampling):
@@ -63,6 +68,11 @@ class Plan:
         _whole("max_paths", self.max_paths, 2)
         for greek, wanted in (self.stderr or {}).items():
             positive(f"stderr[{greek!r}]", wanted)
+
+    @property
+    def steps(self) -> tuple[int | None, int]:
+        """Steps in a year and refinement, for `Model.lattice`."""
+        return self.steps_per_year, self.refinement
 
     @property
     def samples(self) -> int:

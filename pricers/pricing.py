@@ -8,29 +8,28 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
+from pricers.discretisation import UNMEASURED, Discretised, halvings, largest, share, unmeasured
 from pricers.draws import Block, Observation
 from pricers.estimate import Estimate
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
-from pricers.simulation import Sampler, simulate
+from pricers.simulation import simulate
 
 __all__ = ["price"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class _PresentValue(Sampler):
-    observed: Observation
-
+class _PresentValue(Discretised):
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         self.contract, self.model, self.market = contract, model, market
-        self.stream, self.lattice, self.shape = "", model.lattice(contract.times, plan.steps_per_year), (1, 1)
+        self.stream, self.lattice, self.shape = "", model.lattice(contract.times, *plan.steps), (1, 1)
         self.factors = model.factors
         self.observed = Observation(contract.times, self.lattice)
 
-    def sample(self, block: Block, out: FloatArray) -> None:
-        paths = self.model.paths(block, self.observed, self.market)
+    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
+        paths = self.model.paths(block, observed, self.market)
         out[0, 0] = math.exp(paths.log_discount) * self.contract.payoff(paths)
 
 
@@ -53,10 +52,12 @@ def price(contract: Contract, model: Model, market: Market, *, plan: Plan | None
     8
     """
     plan = plan if plan is not None else Plan()
-    (result,) = simulate([_PresentValue(contract, model, market, plan)], plan, threads=threads)
+    sampler = _PresentValue(contract, model, market, plan)
+    (result,) = simulate([sampler], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
     weights = np.ones_like(result[0].mean)
+    bias, bias_stderr, note = _bias(sampler, plan, threads) if model.discretised else (0.0, 0.0, "")
     return Estimate(
         greek="price",
         value=result[0].value(weights),
@@ -64,4 +65,14 @@ def price(contract: Contract, model: Model, market: Market, *, plan: Plan | None
         paths=plan.paths,
         unit="currency",
         estimator="simulation",
+        note=note,
+        bias=bias,
+        bias_stderr=bias_stderr,
     )
+
+
+def _bias(sampler: _PresentValue, plan: Plan, threads: int | None) -> tuple[float, float, str]:
+    (found,) = halvings([sampler], plan, share(sampler), threads=threads)
+    if isinstance(found, Exception):
+        return math.nan, math.nan, unmeasured(found)
+    return (*largest([(level[0], np.ones_like(level[0].mean)) for level in found]), "" if found else UNMEASURED)

@@ -1,0 +1,58 @@
+"""Every estimate's bias by its model's time steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pricers.discretisation import UNMEASURED, halvings, largest, share, unmeasured
+from pricers.estimate import Estimate, Moments, controlled
+from pricers.plan import Plan
+
+if TYPE_CHECKING:
+    from greeks.run import Answer, Job, _GreekSampler
+
+__all__ = ["add_biases"]
+
+_BOOK = 16
+"""A trade's bias in a book is measured on one in so many paths: its grid, of days at least, is finer than a contract's own."""
+
+
+def add_biases(
+    cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *, threads: int | None = None
+) -> None:
+    """Put into every sampled estimate the bias that its time grid leaves, as far as its model's paths have one.
+
+    It is measured by `pricers.discretisation.halvings`, with the estimator's controls taken off the differences as they are taken off
+    the number itself, and is added to a bias that the estimator has of its own.
+    """
+    shares: dict[int, list[tuple[_GreekSampler, Answer]]] = {}
+    for job, sampler, found in cases:
+        if job.scene.model.discretised and found.estimates.keys() & sampler.recipes.keys():
+            parts = share(sampler) if job.lattice is None else _BOOK  # by the job alone, for a trade to have the same bias in any book
+            shares.setdefault(parts, []).append((sampler, found))
+    for parts, chosen in shares.items():
+        measured = halvings([sampler for sampler, _ in chosen], plan, parts, threads=threads)
+        for (sampler, found), levels in zip(chosen, measured, strict=True):
+            for key in found.estimates.keys() & sampler.recipes.keys():
+                found.estimates[key] = _with_bias(found.estimates[key], key, sampler, levels)
+
+
+def _with_bias(
+    estimate: Estimate, key: tuple[str, str], sampler: _GreekSampler, levels: Sequence[Sequence[Moments]] | Exception
+) -> Estimate:
+    if isinstance(levels, Exception):
+        return replace(estimate, bias=math.nan, bias_stderr=math.nan, note=_joined(estimate.note, unmeasured(levels)))
+    if not levels:
+        return replace(estimate, note=_joined(estimate.note, UNMEASURED))
+    greek, estimator = key
+    group, row, controls = sampler.greeks.index(greek), sampler.rows[estimator], sampler.recipes[key].controls
+    used = tuple(range(row + 1, row + 1 + controls))
+    bias, stderr = largest([(level[group], controlled(level[group], row, used)) for level in levels])
+    return replace(estimate, bias=estimate.bias + bias, bias_stderr=math.hypot(estimate.bias_stderr, stderr))
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pricers.discretisation import UNMEASURED, halvings, largest, share, unmeasured
+from pricers.discretisation import UNMEASURED, coarser, halvings, largest, share, unmeasured
 from pricers.estimate import Estimate, Moments, controlled
 from pricers.plan import Plan
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["add_biases"]
 
-_BOOK = 16
-"""A trade's bias in a book is measured on one in so many paths: its grid, of days at least, is finer than a contract's own."""
+_BOOK, _DENSE = 16, 64
+"""A trade's bias in a book, whose grid is of days at least, is measured on one in so many paths; of a trade whose own dates leave few points
+out, so that its coarse grids cost as much as the fine one and are shared by nobody, on fewer."""
 
 
 def add_biases(
@@ -31,13 +32,20 @@ def add_biases(
     shares: dict[int, list[tuple[_GreekSampler, Answer]]] = {}
     for job, sampler, found in cases:
         if job.scene.model.discretised and found.estimates.keys() & sampler.recipes.keys():
-            parts = share(sampler) if job.lattice is None else _BOOK  # by the job alone, for a trade to have the same bias in any book
+            parts = share(sampler) if job.lattice is None else _share_in_book(sampler)
             shares.setdefault(parts, []).append((sampler, found))
     for parts, chosen in shares.items():
         measured = halvings([sampler for sampler, _ in chosen], plan, parts, threads=threads)
         for (sampler, found), levels in zip(chosen, measured, strict=True):
             for key in found.estimates.keys() & sampler.recipes.keys():
                 found.estimates[key] = _with_bias(found.estimates[key], key, sampler, levels)
+
+
+def _share_in_book(sampler: _GreekSampler) -> int:
+    """By the trade's own dates alone, so that it has the same bias in any book."""
+    dates = sampler.observed.index
+    points = int(dates[-1]) + 1
+    return _BOOK if len(coarser(points, dates, 2)) < 0.6 * points else _DENSE
 
 
 def _with_bias(

@@ -39,6 +39,9 @@ UNMEASURED = "the bias of the time steps is not measured: every one ends at a da
 _FEWEST = 2**10
 """Paths that a bias is measured on, at least (or all of the plan's)."""
 
+_LANES, _FEW = 2**10, 8
+"""Lanes of a block where there are more than so many samplers, whose coarse grids are kept beside the fine one."""
+
 _KEPT = 6
 """Coarse blocks kept for one fine block: the grids of contracts with one date, shared by all of them."""
 
@@ -96,7 +99,8 @@ def halvings(
     pairs = [_Halvings(sampler, grids.of(sampler)) for sampler in samplers]
     able = [pair for pair in pairs if pair.levels]
     grids.foresee(able)
-    found = iter(simulate(able, small, threads=threads, keep_going=True))
+    lanes = _LANES if len(able) > _FEW else None
+    found = iter(simulate(able, small, threads=threads, keep_going=True, lanes=lanes))
     return [pair.split(next(found)) if pair.levels else () for pair in pairs]
 
 

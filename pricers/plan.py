@@ -41,7 +41,9 @@ class Plan:
     sampling : Sampling
         `PseudoRandom` (default), `Antithetic` or `Sobol`.
     stderr : mapping from str to float, optional
-        Target precision: for each Greek named, the standard error wanted. Paths are added until each is met or ``max_paths`` reached.
+        Target precision: for each Greek named, the error wanted, standard error and measured bias together (the root of the sum of their
+        squares). Paths are added and, where the bias of a model's time steps is too large, steps made finer until each is met,
+        ``max_paths`` reached or the grid 32 times as fine.
     max_paths : int
         Most paths that a target may lead to.
     """

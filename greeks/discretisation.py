@@ -21,9 +21,7 @@ _BOOK, _DENSE = 16, 64
 out, so that its coarse grids cost as much as the fine one and are shared by nobody, on fewer."""
 
 
-def add_biases(
-    cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *, threads: int | None = None
-) -> None:
+def add_biases(cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *, threads: int | None = None) -> None:
     """Put into every sampled estimate the bias that its time grid leaves, as far as its model's paths have one.
 
     It is measured by `pricers.discretisation.halvings`, with the estimator's controls taken off the differences as they are taken off

@@ -208,7 +208,9 @@ def answer(
             answers.append(error)
     if biases:
         found = zip(jobs, samplers, answers, strict=True)
-        add_biases([(j, s, a) for j, s, a in found if isinstance(s, _GreekSampler) and isinstance(a, Answer)], plan, threads=threads)
+        add_biases(
+            [(j, s, a) for j, s, a in found if isinstance(s, _GreekSampler) and isinstance(a, Answer)], plan, threads=threads
+        )
     return answers
 
 

@@ -143,7 +143,8 @@ def answers(
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
     that are a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last
     bits. A model has a lattice of its own, which ends after the last date of its kind, with steps between the days where the
-    model or the plan wants them. Points that are not independent (Sobol) are spread over each contract's own dates: theirs depend on the lattice.
+    model or the plan wants them (a point depends on no later one). Points that are not independent (Sobol) are spread over each
+    contract's own dates: theirs depend on the lattice.
     """
     last: dict[tuple[str, str], int] = {}
     for question in questions:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["add_biases"]
 
 _BOOK, _DENSE = 16, 64
-"""A trade's bias in a book, whose grid is of days at least, is measured on one in so many paths; of a trade whose own dates leave few points
-out, so that its coarse grids cost as much as the fine one and are shared by nobody, on fewer."""
+"""A trade's bias in a book, whose grid is of days at least, is measured on one in so many paths; on fewer where the trade's own dates leave
+few points out, so that its coarse grids cost as much as the fine one and are shared by nobody."""
 
 
 def add_biases(cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *, threads: int | None = None) -> None:

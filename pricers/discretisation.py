@@ -9,11 +9,11 @@ that the coarse grid's numbers have the mean that they would have on their own. 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
-import math
 import numpy as np
 import numpy.typing as npt
 
@@ -86,8 +86,9 @@ def share(sampler: Discretised) -> int:
 def halvings(
     samplers: Sequence[Discretised], plan: Plan, parts: int, *, threads: int | None = None
 ) -> list[tuple[list[Moments], ...] | Exception]:
-    """Moments of the differences of every sampler's rows between its time grid and the one with half of the points, and between that and
-    the one with a quarter, over the first of ``parts`` parts of the plan's paths.
+    """Moments of how every sampler's rows differ between its time grid, the one with half and the one with a quarter of the points.
+
+    They are taken over the first of ``parts`` parts of the plan's paths.
 
     Returns
     -------

@@ -38,8 +38,8 @@ _DEPENDENT = 1.2
 class FiniteDifference(PathEstimator):
     r"""Central differences :math:`[V(p+h) - V(p-h)]/2h` and :math:`[V(p+h) - 2V(p) + V(p-h)]/h^2` on the same normals.
 
-    The bump h is a share of the parameter's natural size: of the spot :math:`S\,\sigma\sqrt T`, of a rate :math:`\sigma/\sqrt T`, of time T,
-    of a model's parameter the size it names. Near a barrier B the price bends within
+    The bump h is a share of the parameter's natural size: of the spot :math:`S\,\sigma\sqrt T`, of a rate :math:`\sigma/\sqrt T`, of time
+    T, of a model's parameter the size it names. Near a barrier B the price bends within
     :math:`b = \max(\sigma\sqrt{t_1}, |\ln(S/B)|)`, the first date being :math:`t_1`, and the spot's size is
     :math:`S\sqrt{\sigma\sqrt T\,b}` where b is the smaller: bias and noise are then both within what is said of them (with the whole of
     :math:`\sigma\sqrt T` a gamma 1 % above a daily barrier is 8 standard errors off, with b its noise is eight times as large).

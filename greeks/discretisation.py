@@ -21,7 +21,9 @@ _BOOK, _DENSE = 16, 64
 few points out, so that its coarse grids cost as much as the fine one and are shared by nobody."""
 
 
-def add_biases(cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *, threads: int | None = None) -> None:
+def add_biases(
+    cases: Sequence[tuple[Job, _GreekSampler | Exception, Answer | Exception]], plan: Plan, *, threads: int | None = None
+) -> None:
     """Put into every sampled estimate the bias that its time grid leaves, as far as its model's paths have one.
 
     It is measured by `pricers.discretisation.halvings`, with the estimator's controls taken off the differences as they are taken off
@@ -29,7 +31,9 @@ def add_biases(cases: Sequence[tuple[Job, _GreekSampler, Answer]], plan: Plan, *
     """
     shares: dict[int, list[tuple[_GreekSampler, Answer]]] = {}
     for job, sampler, found in cases:
-        if job.scene.model.discretised and found.estimates.keys() & sampler.recipes.keys():
+        if not job.scene.model.discretised or isinstance(sampler, Exception) or isinstance(found, Exception):
+            continue
+        if found.estimates.keys() & sampler.recipes.keys():
             parts = share(sampler) if job.lattice is None else _share_in_book(sampler)
             shares.setdefault(parts, []).append((sampler, found))
     for parts, chosen in shares.items():

@@ -207,10 +207,7 @@ def answer(
                 raise
             answers.append(error)
     if biases:
-        found = zip(jobs, samplers, answers, strict=True)
-        add_biases(
-            [(j, s, a) for j, s, a in found if isinstance(s, _GreekSampler) and isinstance(a, Answer)], plan, threads=threads
-        )
+        add_biases(list(zip(jobs, samplers, answers, strict=True)), plan, threads=threads)
     return answers
 
 

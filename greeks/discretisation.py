@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pricers.discretisation import UNMEASURED, coarser, halvings, largest, share, unmeasured
+from pricers.discretisation import coarser, halvings, largest, remark, share, unmeasured
 from pricers.estimate import Estimate, Moments, controlled
 from pricers.plan import Plan
 
@@ -55,13 +55,12 @@ def _with_bias(
 ) -> Estimate:
     if isinstance(levels, Exception):
         return replace(estimate, bias=math.nan, bias_stderr=math.nan, note=_joined(estimate.note, unmeasured(levels)))
-    if not levels:
-        return replace(estimate, note=_joined(estimate.note, UNMEASURED))
     greek, estimator = key
     group, row, controls = sampler.greeks.index(greek), sampler.rows[estimator], sampler.recipes[key].controls
     used = tuple(range(row + 1, row + 1 + controls))
     bias, stderr = largest([(level[group], controlled(level[group], row, used)) for level in levels])
-    return replace(estimate, bias=estimate.bias + bias, bias_stderr=math.hypot(estimate.bias_stderr, stderr))
+    note = _joined(estimate.note, remark(levels))
+    return replace(estimate, bias=estimate.bias + bias, bias_stderr=math.hypot(estimate.bias_stderr, stderr), note=note)
 
 
 def _joined(*notes: str) -> str:

@@ -5,6 +5,9 @@ contract's dates. The normals of a coarse step are :math:`(\sqrt{h_1} Z_1 + \sqr
 that the coarse grid's numbers have the mean that they would have on their own. The larger of :math:`|f_N - f_{N/2}|` and
 :math:`|f_{N/2} - f_{N/4}|` bounds the bias of :math:`f_N` (measured against Fourier inversion over strikes and parameters: in 95 to 99 of
 100 cells; one difference alone may pass through zero where the bias does not).
+
+A step from one date of the contract to the next, which nothing divides, is the same on all three grids: its bias is not measured. Where
+dates are that near to each other a model's own rule asks for fewer points than there are dates, but near zero.
 """
 
 from __future__ import annotations
@@ -26,15 +29,17 @@ from pricers.sampling.sampling import Address, Sampling
 from pricers.simulation import Sampler, simulate
 from pricers.workspace import empty
 
-__all__ = ["UNMEASURED", "Discretised", "coarser", "halvings", "largest", "share", "unmeasured"]
+__all__ = ["Discretised", "coarser", "halvings", "largest", "remark", "share", "unmeasured"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+_ONE_HALVING = "the bias of the time steps rests on one halving of few steps"
+
 _PART = 1.0 / 3.0
 """What measuring a contract's bias may cost, as a part of what its paths cost."""
 
-UNMEASURED = "the bias of the time steps is not measured: every one ends at a date of the contract"
+_UNMEASURED = "the bias of the time steps is not measured: every one ends at a date of the contract"
 
 _FEWEST = 2**10
 """Paths that a bias is measured on, at least (or all of the plan's)."""
@@ -109,6 +114,11 @@ def largest(levels: Sequence[tuple[Moments, FloatArray]]) -> tuple[float, float]
     """The largest mean of the levels, given with the weights of their rows, and its standard error."""
     sizes = [(abs(moments.value(weights)), moments.stderr(weights)) for moments, weights in levels]
     return max(sizes, default=(0.0, 0.0))
+
+
+def remark(levels: Sequence[object]) -> str:
+    """What a note says of a bias that was measured by fewer than two halvings."""
+    return (_UNMEASURED, _ONE_HALVING, "")[len(levels)]
 
 
 def unmeasured(reason: Exception) -> str:

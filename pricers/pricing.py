@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
-from pricers.discretisation import UNMEASURED, Discretised, halvings, largest, share, unmeasured
+from pricers.discretisation import Discretised, halvings, largest, remark, share, unmeasured
 from pricers.draws import Block, Observation
 from pricers.estimate import Estimate
 from pricers.market import Market
@@ -75,4 +75,4 @@ def _bias(sampler: _PresentValue, plan: Plan, threads: int | None) -> tuple[floa
     (found,) = halvings([sampler], plan, share(sampler), threads=threads)
     if isinstance(found, Exception):
         return math.nan, math.nan, unmeasured(found)
-    return (*largest([(level[0], np.ones_like(level[0].mean)) for level in found]), "" if found else UNMEASURED)
+    return (*largest([(level[0], np.ones_like(level[0].mean)) for level in found]), remark(found))

@@ -166,7 +166,7 @@ def test_every_method_has_a_bias_with_an_error_of_the_order_of_its_own(name, est
 
 
 def test_controls_are_taken_off_the_differences_too():
-    contract, plan = European(option="call", strike=90.0, expiry=0.5), Plan(paths=2**14, seed=1)
+    contract, plan = CONTRACTS["asian"], Plan(paths=2**14, seed=1)
     plain, controlled = (
         sensitivities(contract, MILD, MARKET, greeks=("delta",), estimator=method, plan=plan)["delta"]
         for method in (LikelihoodRatio(), Controlled(LikelihoodRatio()))

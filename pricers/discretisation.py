@@ -39,6 +39,9 @@ _ONE_HALVING = "the bias of the time steps rests on one halving of few steps"
 _PART = 1.0 / 3.0
 """What measuring a contract's bias may cost, as a part of what its paths cost."""
 
+_LEFT, _DENSE_PART = 0.6, 0.1
+"""The same where more than such a part of the points is left on the grid with half of them."""
+
 _UNMEASURED = "the bias of the time steps is not measured: every one ends at a date of the contract"
 
 _FEWEST = 2**10
@@ -83,9 +86,14 @@ def coarser(points: int, dates: IntArray, by: int) -> IntArray:
 
 
 def share(sampler: Discretised) -> int:
-    """One in how many paths the bias is measured on, for that to cost a third of the run: it takes all three grids."""
+    """One in how many paths the bias is measured on: it takes all three grids, and is to cost a third of the run at most.
+
+    It costs a tenth where the dates leave few points out: most steps of such grids are the same, and their differences have little noise.
+    """
     points, dates = len(sampler.lattice), sampler.observed.index
-    return math.ceil(sum(len(coarser(points, dates, by)) for by in (1, 2, 4)) / (_PART * points))
+    counts = [len(coarser(points, dates, by)) for by in (1, 2, 4)]
+    part = _PART if counts[1] < _LEFT * points else _DENSE_PART
+    return math.ceil(sum(counts) / (part * points))
 
 
 def halvings(

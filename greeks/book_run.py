@@ -148,19 +148,20 @@ def answers(
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
     that are a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last
-    bits. A kind of model has a lattice of its own, which ends after its own last date, with steps between the days where the
-    plan wants them. Points that are not independent (Sobol) are spread over each contract's own dates: theirs depend on the lattice.
+    bits. A model has a lattice of its own, which ends after the last date of its kind, with steps between the days where the
+    model or the plan wants them (a point depends on no later one). Points that are not independent (Sobol) are spread over each
+    contract's own dates: theirs depend on the lattice.
     """
     last: dict[tuple[str, str], int] = {}
-    models: dict[tuple[str, str], Model] = {}
     for question in questions:
         world, end = _world(question.position), round(question.position.contract.times[-1] * DAYS_PER_YEAR)
         last[world] = max(last.get(world, 0), end)
-        models.setdefault(world, question.position.model)
-    lattices = {
-        world: models[world].lattice(tuple(day / DAYS_PER_YEAR for day in range(1, end + 2)), plan.steps_per_year)
-        for world, end in last.items()
-    }
+    lattices: dict[tuple[object, ...], tuple[float, ...]] = {}
+    for question in questions:
+        key, end = _grid(question.position), last[_world(question.position)]
+        if key not in lattices:
+            days = tuple(day / DAYS_PER_YEAR for day in range(1, end + 2))
+            lattices[key] = question.position.model.lattice(days, *plan.steps)
     order = sorted(range(len(questions)), key=lambda i: _neighbours(questions[i].position))
     jobs = [
         Job(
@@ -169,7 +170,7 @@ def answers(
             greeks=question.greeks,
             estimators=question.estimators,
             stream=question.position.underlying,
-            lattice=lattices[_world(question.position)] if plan.sampling.independent else None,
+            lattice=lattices[_grid(question.position)] if plan.sampling.independent else None,
         )
         for question in (questions[i] for i in order)
     ]
@@ -217,6 +218,11 @@ _ROWS = 4096
 def _world(position: Position) -> tuple[str, str]:
     """What shares random numbers."""
     return position.underlying, position.model.kind
+
+
+def _grid(position: Position) -> tuple[object, ...]:
+    """What shares a time grid besides: a model's steps may depend on its parameters."""
+    return *_world(position), position.model if position.model.discretised else None
 
 
 def _neighbours(position: Position) -> tuple[object, ...]:

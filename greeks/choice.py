@@ -246,7 +246,7 @@ def _simulated(job: Job, plan: Plan) -> float:
     """Nominal nanoseconds of a path itself."""
     by_node, by_date = job.scene.model.work
     times = job.contract.times
-    return _PER_PATH + by_node * len(job.scene.model.lattice(times, plan.steps_per_year)) + by_date * len(times)
+    return _PER_PATH + by_node * len(job.scene.model.lattice(times, *plan.steps)) + by_date * len(times)
 
 
 def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan) -> tuple[Ranked, ...]:

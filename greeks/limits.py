@@ -10,6 +10,7 @@ from pathlib import Path
 
 from greeks.portfolio import Position
 from pricers.errors import InvalidInput
+from pricers.market import DAYS_PER_YEAR
 from pricers.plan import Plan
 
 __all__ = ["LIMITS", "Limits", "Load", "available_bytes", "load_of"]
@@ -71,7 +72,7 @@ def load_of(positions: Sequence[Position], *, greeks: int, plan: Plan) -> Load:
         dates=dates,
         path_dates=plan.paths * dates,
         seconds=plan.paths * dates * _SECONDS,
-        bytes=_BASE_BYTES + lines * (_BYTES_PER_LINE + 8 * _ROWS * plan.batches),
+        bytes=_BASE_BYTES + lines * (_BYTES_PER_LINE + 8 * _ROWS * (plan.batches + _ROWS * plan.sections)),
     )
 
 
@@ -79,7 +80,7 @@ def _steps(position: Position, plan: Plan) -> int:
     dates = len(position.contract.times)
     if position.model.factors == 1:
         return dates
-    return dates + int(position.contract.times[-1] * plan.steps_per_year)
+    return dates + int(position.contract.times[-1] * (plan.steps_per_year or DAYS_PER_YEAR)) * plan.refinement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

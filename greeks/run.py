@@ -13,18 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.choice import chosen
+from greeks.discretisation import add_biases
 from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
 from greeks.resolution import resolve
 from pricers.contracts.contract import Contract
+from pricers.discretisation import Discretised
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, Statistics
 from pricers.foreseen import Look
 from pricers.plan import Plan
-from pricers.simulation import Sampler, simulate
+from pricers.simulation import simulate
 
 __all__ = ["Answer", "Job", "answer", "prepared"]
 
@@ -112,10 +114,8 @@ class _Shared:
         return self._observations[times, lattice]
 
 
-class _GreekSampler(Sampler):
+class _GreekSampler(Discretised):
     """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
-
-    observed: Observation
 
     def __init__(self, job: Job, plan: Plan, shared: _Shared):
         lattice = _lattice(job, plan)
@@ -166,16 +166,17 @@ class _GreekSampler(Sampler):
             scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
             self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
 
-    def sample(self, block: Block, out: FloatArray) -> None:
+    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
+        """See `Discretised.fill`."""
         for group, row in self.gaps:
             out[group, row] = 0.0
         for group, row, recipe in self.places:
             rows, reweighting = out[group, row : row + recipe.rows], recipe.reweighting
             if reweighting is None or reweighting.sampling is None:
-                recipe.samples(tuple(scene.paths(block, self.observed) for scene in recipe.scenes), rows)
+                recipe.samples(tuple(scene.paths(block, observed) for scene in recipe.scenes), rows)
             else:
                 tilted = block.under(reweighting.sampling)
-                paths = tuple(scene.paths(tilted, self.observed) for scene in recipe.scenes)
+                paths = tuple(scene.paths(tilted, observed) for scene in recipe.scenes)
                 recipe.samples(paths, rows)
                 reweighting.apply(paths, tilted.weights(), rows)
 
@@ -198,7 +199,7 @@ def answer(
     threads, keep_going, progress
         See `pricers.simulation.simulate`.
     pilot : bool
-        Whether the run is there to choose estimators; see `greeks.resolution.resolve`.
+        Whether the run is there to choose estimators (see `greeks.resolution.resolve`); the bias of a model's time steps is not measured.
 
     Returns
     -------
@@ -231,6 +232,8 @@ def answer(
             if not keep_going:
                 raise
             answers.append(error)
+    if not pilot:
+        add_biases(list(zip(jobs, samplers, answers, strict=True)), plan, threads=threads)
     return answers
 
 
@@ -259,7 +262,7 @@ def _ready(estimator: Estimator, job: Job, plan: Plan) -> Estimator:
 
 
 def _lattice(job: Job, plan: Plan) -> tuple[float, ...]:
-    return job.lattice or job.scene.model.lattice(job.contract.times, plan.steps_per_year)
+    return job.lattice or job.scene.model.lattice(job.contract.times, *plan.steps)
 
 
 def _sampler(job: Job, plan: Plan, shared: _Shared, keep_going: bool) -> _GreekSampler | Exception:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from greeks.choice import chosen as choose
 from greeks.choice import sampling
+from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.importance import Searched
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
 from greeks.run import Answer, Job, answer, prepared
@@ -50,10 +52,10 @@ class Sensitivities(Mapping[str, Estimate]):
         return "\n".join(map(str, self._estimates.values()))
 
     def frame(self) -> pd.DataFrame:
-        """One row per Greek: greek, value, stderr, paths, unit, estimator, note."""
+        """One row per Greek: greek, value, stderr, bias, bias_stderr, paths, unit, estimator, note."""
         import pandas as pd
 
-        columns = ("greek", "value", "stderr", "paths", "unit", "estimator", "note")
+        columns = ("greek", "value", "stderr", "bias", "bias_stderr", "paths", "unit", "estimator", "note")
         return pd.DataFrame(
             [[getattr(estimate, column) for column in columns] for estimate in self._estimates.values()], columns=columns
         )
@@ -124,7 +126,7 @@ def _estimates(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
 
 
 def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
-    """Estimates with as many paths as the plan's target errors need, as far as its budget goes.
+    """Estimates with as many paths, and as fine time steps, as the plan's target errors need, as far as its budget goes.
 
     A run says how many paths the next one needs; the next one starts anew with the same first paths, so that the result is that of a
     plan of its size.
@@ -133,19 +135,57 @@ def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
-    (job,) = prepared([job], plan)
     while True:
         found = _estimates(job, plan, threads)
-        share = max(_share(e, targets[e.greek]) for e in found if e.greek in targets)
-        wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05)))
-        if share <= 1.0 or (wanted > plan.max_paths and plan.paths >= _largest(plan)) or wanted <= plan.paths:
+        following = _following(plan, job, [e for e in found if e.greek in targets])
+        if following is None:
             return [_said(e, targets) for e in found]
-        plan = replace(plan, paths=min(wanted, _largest(plan)))
+        plan = following
+
+
+def _following(plan: Plan, job: Job, found: Sequence[Estimate]) -> Plan | None:
+    """The plan of the next run: with finer time steps where their bias alone takes half of a target's square, else with more paths.
+
+    None where every target is reached, or where the budget leaves no room for what is lacking.
+    """
+    targets = plan.stderr or {}
+    if _refinable(job) and any(_biased(e, targets[e.greek]) for e in found):
+        return replace(plan, refinement=2 * plan.refinement) if plan.refinement < _FINEST else None
+    share = max(_share(e, targets[e.greek]) for e in found)
+    wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05))) if math.isfinite(share) else plan.paths
+    if share <= 1.0 or (wanted > plan.max_paths and plan.paths >= _largest(plan)) or wanted <= plan.paths:
+        return None
+    return replace(plan, paths=min(wanted, _largest(plan)))
+
+
+_FINEST = 32
+"""Most times that a target refines the time grid."""
+
+
+def _refinable(job: Job) -> bool:
+    """Whether finer time steps take the bias away: a finite difference has one of its own, and a law that was found belongs to its grid."""
+    methods = [e.method(g.name) if isinstance(e, Chosen) else e for e in job.estimators for g in job.greeks]
+    return job.scene.model.discretised and all(m is None or (m.unbiased and not isinstance(m, Searched)) for m in methods)
+
+
+def _biased(estimate: Estimate, target: float) -> bool:
+    """Whether there is a bias, beyond the noise of its measurement, that leaves too little of the target to the standard error."""
+    return estimate.bias > 2.0 * estimate.bias_stderr and 2.0 * estimate.bias**2 > target**2
 
 
 def _share(estimate: Estimate, target: float) -> float:
-    """How many times as many paths the target takes; four times where the error is not known yet."""
-    return (estimate.stderr / target) ** 2 if estimate.resolved else 4.0
+    """How many times as many paths a target needs. What is measured of a bias within its noise falls with them as the error does."""
+    if not estimate.resolved:  # four times as many may tell
+        return 4.0
+    fixed = estimate.bias**2 if estimate.bias > 2.0 * estimate.bias_stderr else 0.0
+    if fixed < target**2:
+        return (estimate.stderr**2 + estimate.bias**2 - fixed) / (target**2 - fixed)
+    return _total(estimate) ** 2 / target**2
+
+
+def _total(estimate: Estimate) -> float:
+    """Root mean square error: the standard error and the bias."""
+    return math.hypot(estimate.stderr, 0.0 if math.isnan(estimate.bias) else estimate.bias)
 
 
 def _largest(plan: Plan) -> int:
@@ -157,9 +197,21 @@ def _largest(plan: Plan) -> int:
 def _said(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
     if estimate.greek not in targets:
         return estimate
-    reached = "reached" if estimate.stderr <= targets[estimate.greek] else "not reached: the plan's max_paths ended first"
-    note = f"target error {targets[estimate.greek]:g} {reached}"
+    target = targets[estimate.greek]
+    reached = "reached" if _total(estimate) <= target else f"not reached: {_lacking(estimate, target)}"
+    note = f"target error {target:g} {reached}"
     return replace(estimate, note=f"{estimate.note}; {note}" if estimate.note else note)
+
+
+def _lacking(estimate: Estimate, target: float) -> str:
+    """Which part of the error is too large."""
+    if not estimate.resolved:
+        return "the error is not known, and the plan's max_paths ended first"
+    if estimate.bias > target and estimate.bias > estimate.stderr:
+        return f"the bias is {estimate.bias:.2g}"
+    if estimate.stderr > target:
+        return "the plan's max_paths ended first"
+    return f"standard error {estimate.stderr:.2g} and bias {estimate.bias:.2g} together are larger"
 
 
 def _names(greeks: Sequence[str]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ from pricers.sampling.sampling import Address, Sampling
 from pricers.sampling.tilted import Tilted
 from pricers.workspace import empty
 
-__all__ = ["Block", "Observation", "increments"]
+__all__ = ["Block", "Blocks", "Observation", "increments"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -109,9 +110,13 @@ class Block:
         What will be asked for, as far as known: so that it can be made in one pass. Neither of these two changes a number.
     elsewhere : mapping from Tilted to Foreseen
         What will be asked for of the paths that are drawn from other laws: see `under`.
+    fine, coarsened : Block and callable, optional
+        Where these paths are those of a finer block on fewer grid points: that block, and how any block on its grid is made coarse.
     """
 
     __slots__ = (
+        "_coarsened",
+        "_fine",
         "_kept",
         "_latest",
         "_seed",
@@ -143,6 +148,8 @@ class Block:
         watched: IntArray | None = None,
         foreseen: Foreseen | None = None,
         elsewhere: Mapping[Tilted, Foreseen] = MappingProxyType({}),
+        fine: Block | None = None,
+        coarsened: Callable[[Block], Block] | None = None,
     ):
         self._seed, self._stream = seed, stream
         self.key = stream_key(seed, stream)
@@ -150,7 +157,7 @@ class Block:
         self._whole, self.sampling, self.factors = paths, sampling, factors
         self.watched = watched if watched is not None else np.arange(len(lattice))
         self.foreseen = foreseen if foreseen is not None else Foreseen()
-        self.elsewhere = elsewhere
+        self.elsewhere, self._fine, self._coarsened = elsewhere, fine, coarsened
         self._tilted: Block | None = None
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
@@ -192,6 +199,8 @@ class Block:
 
     def under(self, sampling: Tilted) -> Block:
         """The same paths, numbered alike, with normals from another law; this block keeps the last that was asked for."""
+        if self._fine is not None and self._coarsened is not None:
+            return self._coarsened(self._fine.under(sampling))
         if self._tilted is None or self._tilted.sampling != sampling:
             if self._tilted is not None:
                 self._tilted.forget()
@@ -211,6 +220,8 @@ class Block:
 
     def weights(self) -> FloatArray:
         """What each path counts for, [row, lane], where normals are from another law: `Tilted.weigh`."""
+        if self._fine is not None:
+            return self._fine.weights()
         assert isinstance(self.sampling, Tilted)
         tilted = self.sampling
         return self.once("weights", lambda: tilted.weigh(self.lattice, *self._tilted_draw()))
@@ -252,11 +263,25 @@ class Block:
 
     def forget(self) -> None:
         """Let go of all that was kept: what lies in the block refers to the block, and would only be found by a search for garbage."""
+        for kept in self._kept.values():
+            if isinstance(kept, Blocks):
+                kept.forget()
         self._kept.clear()
         self._latest.clear()
+        self._fine = self._coarsened = None
         if self._tilted is not None:
             self._tilted.forget()
             self._tilted = None
+
+
+class Blocks(OrderedDict[Hashable, Block]):
+    """Blocks made of another one, which forget with it."""
+
+    def forget(self) -> None:
+        """See `Block.forget`."""
+        for block in self.values():
+            block.forget()
+        self.clear()
 
 
 _RECENT = 16

@@ -106,6 +106,8 @@ class Estimate:
 
     def __str__(self) -> str:
         error = f"+- {self.stderr:.2g}" if self.resolved else "(error not known)"
+        if self.bias > 0.5 * self.stderr:
+            error += f", bias <= {self.bias:.2g}"
         return f"{self.greek} = {self.value:.6g} {error} ({self.estimator}, {self.unit})"
 
 

@@ -41,20 +41,25 @@ class Plan:
         Number of paths, at least 2.
     seed : int
         From 0 to 2**64 - 1.
-    steps_per_year : int
-        Least number of time steps in a year for a model that needs steps between the contract's dates (Heston).
-        GBM needs none.
+    steps_per_year : int, optional
+        For a model that needs steps between the contract's dates (Heston): equal steps of at most ``1 / steps_per_year`` year, instead of
+        the model's own time grid, which is as fine as its parameters and the dates need. GBM needs no steps.
+    refinement : int
+        How many times as many steps, of either kind: what is left of the time steps' bias (`Estimate.bias`) falls with it.
     sampling : Sampling
         `PseudoRandom`, `Antithetic` or `Sobol`; by default `Automatic`: independent paths, or what a pilot chooses.
     stderr : mapping from str to float, optional
-        Target precision: for each Greek named, the standard error wanted. Paths are added until each is met or ``max_paths`` reached.
+        Target precision: for each Greek named, the error wanted, standard error and measured bias together (the root of the sum of their
+        squares). Paths are added and, where the bias of a model's time steps is too large, steps made finer until each is met,
+        ``max_paths`` reached or the grid 32 times as fine.
     max_paths : int
         Most paths that a target may lead to.
     """
 
     paths: int = 2**16
     seed: int = 0
-    steps_per_year: int = 64
+    steps_per_year: int | None = None
+    refinement: int = 1
     sampling: Sampling = Automatic()  # noqa: RUF009
     stderr: Mapping[str, float] | None = field(default=None, hash=False)
     max_paths: int = 2**24
@@ -62,7 +67,9 @@ class Plan:
     def __post_init__(self) -> None:
         _whole("paths", self.paths, 2)
         _whole("seed", self.seed, 0)
-        _whole("steps_per_year", self.steps_per_year, 1)
+        if self.steps_per_year is not None:
+            _whole("steps_per_year", self.steps_per_year, 1)
+        _whole("refinement", self.refinement, 1)
         if self.seed >= 2**64:
             raise InvalidInput("seed", self.seed, "must be below 2**64")
         if not isinstance(self.sampling, Sampling):
@@ -71,6 +78,11 @@ class Plan:
         _whole("max_paths", self.max_paths, 2)
         for greek, wanted in (self.stderr or {}).items():
             positive(f"stderr[{greek!r}]", wanted)
+
+    @property
+    def steps(self) -> tuple[int | None, int]:
+        """Steps in a year and refinement, for `Model.lattice`."""
+        return self.steps_per_year, self.refinement
 
     @property
     def samples(self) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
+from pricers.discretisation import Discretised, halvings, largest, remark, share, unmeasured
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable, one_of
 from pricers.estimate import Estimate, bound, why_unknown
@@ -15,25 +16,23 @@ from pricers.exact import exact_greeks
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
-from pricers.simulation import Sampler, simulate
+from pricers.simulation import simulate
 
 __all__ = ["price"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-class _PresentValue(Sampler):
-    observed: Observation
-
+class _PresentValue(Discretised):
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         contract.check_payoff(spot=market.spot, vol=model.scale("vol"))
         self.contract, self.model, self.market = contract, model, market
-        self.stream, self.lattice, self.shape = "", model.lattice(contract.times, plan.steps_per_year), (1, 1)
+        self.stream, self.lattice, self.shape = "", model.lattice(contract.times, *plan.steps), (1, 1)
         self.factors = model.factors
         self.observed = Observation(contract.times, self.lattice)
 
-    def sample(self, block: Block, out: FloatArray) -> None:
-        paths = self.model.paths(block, self.observed, self.market)
+    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
+        paths = self.model.paths(block, observed, self.market)
         out[0, 0] = math.exp(paths.log_discount) * self.contract.payoff(paths)
 
 
@@ -81,12 +80,14 @@ def price(
     if method != "simulation" and (found := _formula(contract, model, market, must=method == "exact")) is not None:
         return found
     plan = plan if plan is not None else Plan()
-    (result,) = simulate([_PresentValue(contract, model, market, plan)], plan, threads=threads)
+    sampler = _PresentValue(contract, model, market, plan)
+    (result,) = simulate([sampler], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
     paid = result[0].statistics(result[0].only(0))
     why = "" if contract.sure_payment is not None else why_unknown(paid, plan.paths)
     room = bound(paid.value, math.exp(float(market.log_discount(contract.times[-1]))) * contract.largest_payment, plan.paths)
+    bias, bias_stderr, note = _bias(sampler, plan, threads) if model.discretised else (0.0, 0.0, "")
     return Estimate(
         greek="price",
         value=paid.value,
@@ -94,7 +95,11 @@ def price(
         paths=plan.paths,
         unit="currency",
         estimator="simulation",
-        note=f"error not known: {why}" + (f"; {room} (95 %)" if room else "") if why else "",
+        note="; ".join(
+            part for part in (note, f"error not known: {why}" if why else "", f"{room} (95 %)" if why and room else "") if part
+        ),
+        bias=bias,
+        bias_stderr=bias_stderr,
         skewness=paid.skewness,
         degrees=paid.degrees,
         effective=paid.effective,
@@ -112,3 +117,10 @@ def _formula(contract: Contract, model: Model, market: Market, *, must: bool) ->
     if not math.isfinite(value) and not must:
         return None
     return Estimate(greek="price", value=value, stderr=0.0, paths=0, unit="currency", estimator="exact")
+
+
+def _bias(sampler: _PresentValue, plan: Plan, threads: int | None) -> tuple[float, float, str]:
+    (found,) = halvings([sampler], plan, share(sampler), threads=threads)
+    if isinstance(found, Exception):
+        return math.nan, math.nan, unmeasured(found)
+    return (*largest([(level[0], np.ones_like(level[0].mean)) for level in found]), remark(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.contracts.jump import Maximum, Minimum
 from pricers.errors import InvalidInput, finite
 from pricers.foreseen import Needs
 from pricers.paths import Paths, add, plane
@@ -22,17 +24,33 @@ __all__ = ["FiniteDifference"]
 FloatArray = npt.NDArray[np.float64]
 
 
+_MEASURED = 0.01
+"""From this share on the bias is measured; below, the square of the share says enough."""
+
+_WIDEST = 0.5
+"""Largest share: half of a parameter's size never leaves its domain."""
+
+_DEPENDENT = 1.2
+"""Power of the share where points are not independent (Sobol), whose standard error is smaller."""
+
+
 @dataclass(frozen=True, slots=True)
 class FiniteDifference(PathEstimator):
     r"""Central differences :math:`[V(p+h) - V(p-h)]/2h` and :math:`[V(p+h) - 2V(p) + V(p-h)]/h^2` on the same normals.
 
-    The bump h is a share of the parameter's natural size (spot: :math:`S\,\sigma\sqrt T`; rate: :math:`\sigma/\sqrt T`; time: T; a
-    model's parameter: the size it names). With n paths the share is :math:`n^{-2/3}` for the first derivative of a payoff without
-    jumps (whose variance does not grow as h falls), :math:`n^{-1/4}` for its second and for the first of one that jumps (variance
-    like 1/h), :math:`n^{-1/6}` for the second of one that jumps (:math:`1/h^3`): below the rates :math:`n^{-1/5}` and
-    :math:`n^{-1/7}` that minimise the mean square error (Glasserman 2004, section 7.1), so that the bias :math:`O(h^2)` is small
-    beside the standard error (of independent paths: with `Sobol` points, whose error is far smaller, give a smaller bump and mind the
-    bias). The result's note says the bump.
+    The bump h is a share of the parameter's natural size: of the spot :math:`S\,\sigma\sqrt T`, of a rate :math:`\sigma/\sqrt T`, of time
+    T, of a model's parameter the size it names. Near a barrier B the price bends within
+    :math:`b = \max(\sigma\sqrt{t_1}, |\ln(S/B)|)`, the first date being :math:`t_1`, and the spot's size is
+    :math:`S\sqrt{\sigma\sqrt T\,b}` where b is the smaller: bias and noise are then both within what is said of them (with the whole of
+    :math:`\sigma\sqrt T` a gamma 1 % above a daily barrier is 8 standard errors off, with b its noise is eight times as large).
+    With n paths the share is :math:`n^{-2/3}` for the first derivative of a payoff without jumps (whose variance does not grow as h
+    falls), :math:`n^{-1/4}` for its second and for the first of one that jumps (variance like 1/h), :math:`n^{-1/6}` for the second of
+    one that jumps (:math:`1/h^3`): below the rates :math:`n^{-1/5}` and :math:`n^{-1/7}` that minimise the mean square error (Glasserman
+    2004, section 7.1), so that the bias :math:`O(h^2)` is small beside the standard error. With `Sobol` points, whose error is smaller,
+    the share is too (its power 1.2). The result's note says the bump.
+
+    A share from 0.01 on has its bias measured on the same paths, :math:`|D_{2h} - D_h|/3` with the differences D for two bumps; a
+    smaller one counts as biased by its square, as a share of the Greek.
 
     Parameters
     ----------
@@ -45,53 +63,97 @@ class FiniteDifference(PathEstimator):
     bump: float | None = None
 
     def __post_init__(self) -> None:
-        if self.bump is not None and not 0.0 < finite("bump", self.bump) <= 0.5:
-            raise InvalidInput("bump", self.bump, "must be above 0 and at most 0.5")
+        if self.bump is not None and not 0.0 < finite("bump", self.bump) <= _WIDEST:
+            raise InvalidInput("bump", self.bump, f"must be above 0 and at most {_WIDEST:g}")
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; any payoff will do."""
         share = self._share(len(greek.parameters), contract, plan)
         last = contract.times[-1]
-        steps = {p: share * _size(p, scene, last) for p in greek.parameters}
-        scenes, stencil = _stencil(scene, tuple((p, step) for p, step in steps.items()), len(greek.parameters))
-        units = [steps[p] * (last if p == "time" else 1.0) for p in greek.parameters]
-        weights = [greek.sign * weight / math.prod(units) for weight in stencil]
+        steps = {p: share * _size(p, scene, contract) for p in greek.parameters}
+        terms = _difference(scene, steps, greek, last)
+        measured = share >= _MEASURED
+        rows = [terms]
+        if measured:
+            factor = _wider(share)
+            other = _difference(scene, {p: factor * step for p, step in steps.items()}, greek, last)
+            rows.append(_combined(1.0 / (factor**2 - 1.0), other, terms))
+        scenes = tuple(dict.fromkeys(scene for row in rows for scene in row))
+        weights = [[row.get(scene, 0.0) for scene in scenes] for row in rows]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            worth = [
-                (weight * math.exp(path.log_discount), payoff(contract, path))
-                for weight, path in zip(weights, paths, strict=True)
-            ]
-            match worth:
-                case [(weight, paid)]:
-                    np.multiply(paid, weight, out=out[0])
-                case [one, other, *more]:
-                    plane(*one, *other, out=out[0])
-                    for weighted in more:
-                        add(*weighted, out[0])
+            paid = [(math.exp(path.log_discount), payoff(contract, path)) for path in paths]
+            for row, of_row in enumerate(weights):
+                _sum([(weight * discount, x) for weight, (discount, x) in zip(of_row, paid, strict=True) if weight], out[row])
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
-        needs = Needs(summaries=contract.summaries)
-        return Recipe(scenes=scenes, needs=needs, samples=samples, note=f"bump {bumps}" if bumps else "", relative_bias=share**2)
+        return Recipe(
+            scenes=scenes,
+            needs=Needs(summaries=contract.summaries),
+            samples=samples,
+            note=f"bump {bumps}" if bumps else "",
+            relative_bias=0.0 if measured else share**2,
+            bias_rows=(1,) if measured else (),
+        )
 
     def _share(self, order: int, contract: Contract, plan: Plan) -> float:
         if self.bump is not None or order == 0:
-            return self.bump or 0.0
+            return (self.bump or 0.0) if order else 0.0
         power = {(False, 1): 2 / 3, (False, 2): 1 / 4, (True, 1): 1 / 4, (True, 2): 1 / 6}[contract.jumps, order]
-        return float(min(0.5, plan.paths**-power))
+        return float(min(_WIDEST, plan.paths ** -(power if plan.sampling.independent else _DEPENDENT * power)))
 
 
-def _size(parameter: str, scene: Scene, last: float) -> float:
+def _wider(share: float) -> float:
+    """How many times as wide the bump is that a bias is measured with: twice, or as wide as it may be; half where that is no wider."""
+    widest = min(2.0, _WIDEST / share)
+    return widest if widest >= 1.25 else 0.5
+
+
+_Terms = dict[Scene, float]
+"""Scenes and what the present value of each is multiplied by."""
+
+
+def _difference(scene: Scene, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:
+    """A Greek as a difference between scenes."""
+    scenes, stencil = _stencil(scene, tuple(steps.items()), len(greek.parameters))
+    unit = math.prod(steps[p] * (last if p == "time" else 1.0) for p in greek.parameters)
+    return dict(zip(scenes, (greek.sign * weight / unit for weight in stencil), strict=True))
+
+
+def _combined(factor: float, one: _Terms, other: _Terms) -> _Terms:
+    """``factor`` times one difference less another."""
+    return {scene: factor * (one.get(scene, 0.0) - other.get(scene, 0.0)) for scene in (*one, *other)}
+
+
+def _sum(weighted: list[tuple[float, FloatArray]], out: FloatArray) -> None:
+    match weighted:
+        case [(weight, paid)]:
+            np.multiply(paid, weight, out=out)
+        case [one, other, *more]:
+            plane(*one, *other, out=out)
+            for term in more:
+                add(*term, out)
+
+
+def _size(parameter: str, scene: Scene, contract: Contract) -> float:
     """Natural size of a parameter: of spot and rate, what a standard deviation of the last log-spot is worth."""
-    vol, root = scene.model.scale("vol"), math.sqrt(last)
+    vol, root = scene.model.scale("vol"), math.sqrt(contract.times[-1])
     match parameter:
         case "spot":
-            return scene.market.spot * min(vol * root, 1.0)
+            return scene.market.spot * min(math.sqrt(vol * root * _bend(vol, scene, contract)), 1.0)
         case "rate" | "dividend":
             return vol / root
         case "time":
             return 1.0
     return scene.model.scale(parameter)
+
+
+def _bend(vol: float, scene: Scene, contract: Contract) -> float:
+    """Within which change of the log-spot a price bends: what is left until the last date, or, near a barrier, the first one."""
+    whole, jump = vol * math.sqrt(contract.times[-1]), contract.jump
+    if jump is None or not isinstance(jump.level, Minimum | Maximum):
+        return whole
+    return min(whole, max(vol * math.sqrt(contract.times[0]), abs(math.log(scene.market.spot / jump.threshold))))
 
 
 def _stencil(scene: Scene, steps: tuple[tuple[str, float], ...], order: int) -> tuple[tuple[Scene, ...], tuple[float, ...]]:

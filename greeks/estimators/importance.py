@@ -299,7 +299,7 @@ def _searched(
     lattice = lattice[: int(index[-1]) + 1]
     observed = Observation(times, lattice)
     wanted = asked.segments or (_SEGMENTS if model.factors == 1 else _SEGMENTS_OF_MANY)
-    between = len(model.lattice(times, plan.steps_per_year)) > len(times)
+    between = len(model.lattice(times, *plan.steps)) > len(times)
     dates = tuple(int(i) + 1 for i in index)
     ends = segments(lattice, dates, wanted, between=between)
     look = Look(

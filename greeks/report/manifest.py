@@ -39,6 +39,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
             "paths": run.plan.paths,
             "seed": run.plan.seed,
             "steps_per_year": run.plan.steps_per_year,
+            "refinement": run.plan.refinement,
             "sampling": repr(run.plan.sampling),
         },
         "threads": run.threads,

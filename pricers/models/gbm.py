@@ -70,7 +70,7 @@ class GBM(Model):
     def __post_init__(self) -> None:
         object.__setattr__(self, "vol", positive("vol", self.vol))
 
-    def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
+    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
         """The contract's own dates: between them GBM needs nothing."""
         return times
 

@@ -15,6 +15,7 @@ from pricers.foreseen import Look
 from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
 from pricers.models.conditional_summaries import Program, Summaries, program, summarily
+from pricers.models.heston_grid import equal_steps, graded_steps
 from pricers.models.heston_qe import QE
 from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
 from pricers.models.model import Model
@@ -58,6 +59,7 @@ class Heston(Model):
     kind: ClassVar[str] = "heston"
     parameters: ClassVar[tuple[str, ...]] = ("v0", "kappa", "theta", "xi", "rho")
     factors: ClassVar[int] = 2
+    discretised: ClassVar[bool] = True
     work: ClassVar[tuple[float, float]] = 12.0, 4.0
     v0: float
     kappa: float
@@ -78,16 +80,11 @@ class Heston(Model):
         if not isinstance(self.scheme, Scheme):
             raise InvalidInput("scheme", self.scheme, "must be a scheme, such as QE()")
 
-    def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
-        """The dates, and between them equal steps of at most ``1 / steps_per_year``."""
-        nodes: list[float] = []
-        start = 0.0
-        for end in times:
-            steps = max(math.ceil((end - start) * steps_per_year - 1e-9), 1)
-            nodes.extend(start + (end - start) * k / steps for k in range(1, steps))
-            nodes.append(end)
-            start = end
-        return tuple(nodes)
+    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
+        """See `Model.lattice`; without ``steps_per_year`` as fine as these parameters need (`pricers.models.heston_grid`)."""
+        if steps_per_year is None:
+            return graded_steps(self, times, refinement)
+        return equal_steps(times, steps_per_year * refinement)
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""

@@ -25,12 +25,19 @@ class Model(ABC):
     factors: ClassVar[int] = 1
     """Independent normals it needs at each node."""
 
+    discretised: ClassVar[bool] = False
+    """Whether its paths have a bias that falls with the steps between the dates, so that it is measured."""
+
     work: ClassVar[tuple[float, float]]
     """Nominal nanoseconds that a path takes for each node of its lattice and for each observed date."""
 
     @abstractmethod
-    def lattice(self, times: tuple[float, ...], steps_per_year: int) -> tuple[float, ...]:
-        """Times at which the model needs random numbers to observe ``times``; they are among them."""
+    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
+        """Times at which the model needs random numbers to observe ``times``; they are among them.
+
+        A point depends on no later date. With ``steps_per_year`` steps between dates are equal and at most that long; without, they are
+        what the model takes for right. Either way there are ``refinement`` times as many.
+        """
 
     @abstractmethod
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:

@@ -50,7 +50,7 @@ def test_process_writes_a_report_and_leaves_with_zero(there):
     assert "9 trades: 9 priced, 0 failed" in done.stdout
     assert str(Path("out/risk.html")) in done.stdout
     content = json.loads(Path("out/manifest.json").read_text(encoding="utf-8"))
-    assert content["plan"].items() >= {"paths": 500, "seed": 9, "steps_per_year": 64}.items()
+    assert content["plan"].items() >= {"paths": 500, "seed": 9, "steps_per_year": None, "refinement": 1}.items()
     assert set(content["inputs"]) == {"book.csv", "market.toml"}
     assert content["command"][:2] == ["greeks", "report"]
     assert len(pd.read_csv("out/risk.csv")) == 9 * 6

@@ -1,0 +1,67 @@
+"""Every estimate's bias by its model's time steps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pricers.discretisation import coarser, halvings, largest, remark, share, unmeasured
+from pricers.estimate import Estimate, Moments, controlled
+from pricers.plan import Plan
+
+if TYPE_CHECKING:
+    from greeks.run import Answer, Job, _GreekSampler
+
+__all__ = ["add_biases"]
+
+_BOOK, _DENSE = 16, 64
+"""A trade's bias in a book, whose grid is of days at least, is measured on one in so many paths; on fewer where the trade's own dates leave
+few points out, so that its coarse grids cost as much as the fine one and are shared by nobody."""
+
+
+def add_biases(
+    cases: Sequence[tuple[Job, _GreekSampler | Exception, Answer | Exception]], plan: Plan, *, threads: int | None = None
+) -> None:
+    """Put into every sampled estimate the bias that its time grid leaves, as far as its model's paths have one.
+
+    It is measured by `pricers.discretisation.halvings`, with the estimator's controls taken off the differences as they are taken off
+    the number itself, and is added to a bias that the estimator has of its own.
+    """
+    shares: dict[int, list[tuple[_GreekSampler, Answer]]] = {}
+    for job, sampler, found in cases:
+        if not job.scene.model.discretised or isinstance(sampler, Exception) or isinstance(found, Exception):
+            continue
+        if found.estimates.keys() & sampler.recipes.keys():
+            parts = share(sampler) if job.lattice is None else _share_in_book(sampler)
+            shares.setdefault(parts, []).append((sampler, found))
+    for parts, chosen in shares.items():
+        measured = halvings([sampler for sampler, _ in chosen], plan, parts, threads=threads)
+        for (sampler, found), levels in zip(chosen, measured, strict=True):
+            for key in found.estimates.keys() & sampler.recipes.keys():
+                found.estimates[key] = _with_bias(found.estimates[key], key, sampler, levels)
+
+
+def _share_in_book(sampler: _GreekSampler) -> int:
+    """By the trade's own dates alone, so that it has the same bias in any book."""
+    dates = sampler.observed.index
+    points = int(dates[-1]) + 1
+    return _BOOK if len(coarser(points, dates, 2)) < 0.6 * points else _DENSE
+
+
+def _with_bias(
+    estimate: Estimate, key: tuple[str, str], sampler: _GreekSampler, levels: Sequence[Sequence[Moments]] | Exception
+) -> Estimate:
+    if isinstance(levels, Exception):
+        return replace(estimate, bias=math.nan, bias_stderr=math.nan, note=_joined(estimate.note, unmeasured(levels)))
+    greek, estimator = key
+    group, row, controls = sampler.greeks.index(greek), sampler.rows[estimator], sampler.recipes[key].controls
+    used = tuple(range(row + 1, row + 1 + controls))
+    bias, stderr = largest([(level[group], controlled(level[group], row, used)) for level in levels])
+    note = _joined(estimate.note, remark(levels))
+    return replace(estimate, bias=estimate.bias + bias, bias_stderr=math.hypot(estimate.bias_stderr, stderr), note=note)
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(note for note in notes if note)

@@ -212,6 +212,7 @@ class Moments:
 
     def statistics(self, weights: FloatArray) -> Statistics:
         """The mean of the weighted sum of the rows, its error, and what tells whether that error is known."""
+        assert weights.shape == (FOLDS, self.mean.shape[1])
         out = np.empty(5)
         weigh(weights, self.counts, self.mean, self.comoment, *self.folds, out)
         value, stderr, skewness, effective, spread = out.tolist()

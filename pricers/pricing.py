@@ -123,4 +123,4 @@ def _bias(sampler: _PresentValue, plan: Plan, threads: int | None) -> tuple[floa
     (found,) = halvings([sampler], plan, share(sampler), threads=threads)
     if isinstance(found, Exception):
         return math.nan, math.nan, unmeasured(found)
-    return (*largest([(level[0], np.ones_like(level[0].mean)) for level in found]), remark(found))
+    return (*largest([(level[0], level[0].only(0)) for level in found]), remark(found))

@@ -8,9 +8,11 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from greeks.choice import chosen
+from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, Greek, greek
 from greeks.portfolio import Portfolio, Position, Reject
@@ -32,6 +34,7 @@ __all__ = [
     "Question",
     "answers",
     "check_frame",
+    "choices",
     "described",
     "error_frame",
     "failure",
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -71,9 +75,14 @@ class BookRun:
         For each Greek, how many trades each estimator answered.
     checks : DataFrame
         How each Greek's numbers compare, by the method they are held against: greek, check, reference, agree, differ,
-        not_comparable, worst_z (the greatest distance in paired standard errors) and worst_trade.
+        too_weak (to tell), not_comparable, not_resolved (numbers whose own error is not known, which are among the former), worst_z (the
+        greatest distance in paired standard errors) and worst_trade.
     verdicts : dict
-        How many numbers agree, differ, are not comparable.
+        How many numbers agree, differ, are too weak to tell, not comparable.
+    witness : dict
+        The same of the likelihood ratio's numbers that stand beside others.
+    unresolved : int
+        Numbers whose error is not known.
     limit : float
         Standard errors from which a difference counts.
     ignored : tuple of str
@@ -99,6 +108,8 @@ class BookRun:
     estimators: Mapping[str, Mapping[str, int]]
     checks: pd.DataFrame
     verdicts: Mapping[str, int]
+    witness: Mapping[str, int] = field(default_factory=dict)
+    unresolved: int = 0
     limit: float
     ignored: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -137,7 +148,20 @@ class Question:
 def answers(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
 ) -> list[Answer | Exception]:
-    """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths.
+    """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths."""
+    jobs, order = _jobs(questions, plan)
+    return _in_turn(answer(jobs, plan, threads=threads, keep_going=True, progress=progress), order)
+
+
+def choices(questions: Sequence[Question], plan: Plan, *, threads: int | None) -> list[Chosen]:
+    """What `Auto` or `Best`, the only estimator of each question, stands for: pilots on the streams and grids of the run to come."""
+    jobs, order = _jobs(questions, plan)
+    settled = chosen(jobs, plan, lambda pilots, small: answer(pilots, small, threads=threads, keep_going=True, pilot=True))
+    return _in_turn([estimator for job in settled for estimator in job.estimators if isinstance(estimator, Chosen)], order)
+
+
+def _jobs(questions: Sequence[Question], plan: Plan) -> tuple[list[Job], list[int]]:
+    """The jobs of a run in an order that brings together what shares paths, and the place of each one's question.
 
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
@@ -167,9 +191,13 @@ def answers(
         )
         for question in (questions[i] for i in order)
     ]
-    found = answer(jobs, plan, threads=threads, keep_going=True, progress=progress)
+    return jobs, order
+
+
+def _in_turn(found: Sequence[_T], order: Sequence[int]) -> list[_T]:
+    """What was found in another order, in the order of the questions."""
     by_question = dict(zip(order, found, strict=True))
-    return [by_question[i] for i in range(len(questions))]
+    return [by_question[i] for i in range(len(order))]
 
 
 def _world(position: Position) -> tuple[str, str]:
@@ -260,11 +288,10 @@ def check_frame(frame: pd.DataFrame, method: str) -> pd.DataFrame:
         counts = Counter(part["verdict"])
         distances = [(abs(z), trade) for z, trade in zip(part["z"], part["trade_id"], strict=True) if math.isfinite(z)]
         worst = max(distances, default=(math.nan, ""))
-        told = (counts[verdict] for verdict in ("reference", "agree", "differ", "not comparable"))
-        rows.append((name, check, *told, *worst))
-    return pd.DataFrame(
-        rows, columns=["greek", "check", "reference", "agree", "differ", "not_comparable", "worst_z", "worst_trade"]
-    )
+        told = (counts[verdict] for verdict in ("reference", "agree", "differ", "too weak to tell", "not comparable"))
+        rows.append((name, check, *told, int((~part["resolved"]).sum()), *worst))
+    columns = ("greek", "check", "reference", "agree", "differ", "too_weak", "not_comparable", "not_resolved")
+    return pd.DataFrame(rows, columns=[*columns, "worst_z", "worst_trade"])
 
 
 def error_frame(rejects: Iterable[Reject]) -> pd.DataFrame:

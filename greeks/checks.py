@@ -10,6 +10,7 @@ from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.pathwise import Pathwise
+from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
@@ -55,13 +56,15 @@ def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Sc
     """The independent path method that is held against a number by formula, or by what a pilot has chosen.
 
     That is pathwise where the payoff does not jump and pathwise is no part of ``estimator``, else the likelihood ratio where that is no
-    part of it, else finite differences. A price by formula, or by a method that integrates part of the path in closed form, is held
-    against the plain average of the payoffs, which is the likelihood ratio's price; any other price is such an average itself.
+    part of it, else finite differences; for a formula, one-step survival where it answers comes before the likelihood ratio, which is
+    too noisy for many a barrier option to tell anything. A price by formula, or by a method that integrates part of the path in closed
+    form, is held against the plain average of the payoffs, which is the likelihood ratio's price; any other price is such an average itself.
     """
     own = _within(estimator)
-    order: tuple[Estimator, ...] = (Pathwise(), LikelihoodRatio(), FiniteDifference())
+    formula = isinstance(estimator, Exact)
+    order: tuple[Estimator, ...] = (Pathwise(), *((OneStepSurvival(),) if formula else ()), LikelihoodRatio(), FiniteDifference())
     if not greek.parameters:
-        structural = isinstance(estimator, Exact) or getattr(estimator, "structural", False)
+        structural = formula or getattr(estimator, "structural", False)
         order = (LikelihoodRatio(),) if structural else ()
     others = (method for method in order if method.name not in own)
     return next((method for method in others if _answers(method, greek, contract, scene, plan)), None)

@@ -27,7 +27,7 @@ from greeks.greek import greek
 from greeks.markets import MarketData, Underlying
 from greeks.methods import method
 from greeks.portfolio import Reject, read_portfolio
-from greeks.risk_case import COLUMNS, UNDEFINED, Case, case_of, rejected_line, term_of
+from greeks.risk_case import COLUMNS, UNDEFINED, Case, case_of, few_paths, rejected_line, term_of
 from greeks.totals import totals
 from pricers.errors import InvalidInput
 from pricers.models.model import Model
@@ -193,6 +193,10 @@ def _filled(cases: Sequence[Case], plan: Plan, threads: int | None, progress: Pr
     found = answers([question for _, question in questions], plan, threads=threads, progress=progress)
     for (case, question), reply in zip(questions, found, strict=True):
         case.file(question, reply)
+    light = [(case, question) for case in cases for question in case.light_questions()]
+    found = answers([question for _, question in light], few_paths(plan), threads=threads, progress=None)
+    for (case, question), reply in zip(light, found, strict=True):
+        case.file_light(question, reply)
     for case in cases:
         case.measure()
 

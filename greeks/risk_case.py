@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from greeks.checks import WITNESSED, check_of, concrete, path_check, path_depend
 from greeks.comparison import Verdict, most_certain, verdicts
 from greeks.desk import desk
 from greeks.estimators.auto import Auto, Best, Chosen
-from greeks.estimators.estimator import Estimator
+from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek, greek
 from greeks.natural_size import natural_sizes
@@ -26,9 +26,12 @@ from pricers.errors import InvalidInput
 from pricers.estimate import Estimate
 from pricers.plan import Plan
 
-__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "Line", "case_of", "rejected_line", "term_of"]
+__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "Line", "case_of", "few_paths", "rejected_line", "term_of"]
 
 FloatArray = npt.NDArray[np.float64]
+
+FEWER, FEWEST = 16, 2**12
+"""A check on few paths has a sixteenth of the plan's, but 4,096 at least."""
 
 NOT_FINITE, UNDEFINED = "not finite", "not defined: "
 """Further statuses; "not finite" makes a trade a failed one, as "failed: " does."""
@@ -123,7 +126,9 @@ class Case:
     failures, undefined : dict
         Why a Greek has no number; why the model has no such Greek.
     found : dict
-        The answer that holds each Greek.
+        The answer that holds each Greek's number and what is sampled on all paths.
+    light : dict
+        The answer that holds the check of a Greek by formula, where that check needs few paths (`few_paths`).
     sizes : dict
         Natural size of each Greek, once all answers are there (`measure`).
     """
@@ -137,6 +142,7 @@ class Case:
     failures: dict[str, _Failure] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
     found: dict[str, Answer] = field(default_factory=dict)
+    light: dict[str, Answer] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
 
     def choice(self) -> Question | None:
@@ -172,22 +178,35 @@ class Case:
                 self.witnesses[name] = witness
 
     def questions(self) -> list[Question]:
-        """What to ask: Greeks of the same methods together."""
-        asked: dict[tuple[str, ...], list[str]] = {}
-        for name, method in self.methods.items():
-            others = self._others(name)
-            asked.setdefault((concrete(method, name).name, *(other.name for other in others)), []).append(name)
+        """What to ask on all paths: Greeks of the same methods together."""
+        asked = {name: [other for other in self._others(name) if not self._is_light(name, other)] for name in self.methods}
+        return self._asked(asked)
+
+    def light_questions(self) -> list[Question]:
+        """What to ask on few paths."""
+        asked = {name: [other for other in self._others(name) if self._is_light(name, other)] for name in self.methods}
+        return self._asked({name: others for name, others in asked.items() if others})
+
+    def _asked(self, asked: Mapping[str, list[Estimator]]) -> list[Question]:
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for name, others in asked.items():
+            key = concrete(self.methods[name], name).name, *(other.name for other in others)
+            alike.setdefault(key, []).append(name)
         return [
             Question(
                 position=self.position,
                 greeks=tuple(self.greeks[name] for name in names),
-                estimators=(self.methods[names[0]], *self._others(names[0])),
+                estimators=(self.methods[names[0]], *asked[names[0]]),
             )
-            for names in asked.values()
+            for names in alike.values()
         ]
 
     def _others(self, name: str) -> list[Estimator]:
         return [other for other in (self.checks[name], self.witnesses.get(name)) if other is not None]
+
+    def _is_light(self, name: str, other: Estimator) -> bool:
+        """Whether few paths are enough for a check: of a formula, which needs no paths itself, by a method that integrates part of them."""
+        return _by_formula(self.methods[name], name) and isinstance(other, PathEstimator) and other.structural
 
     def file(self, question: Question, reply: Answer | Exception) -> None:
         """Take an answer in, or what stopped it."""
@@ -201,6 +220,18 @@ class Case:
             elif not self._usable(name, self.methods[name]):
                 self.failures[name] = _Failure(status=NOT_FINITE, reason="the estimate is not finite")
 
+    def file_light(self, question: Question, reply: Answer | Exception) -> None:
+        """Take in the answer to a question on few paths; a check that breaks down is none, and loses no number."""
+        for name in (g.name for g in question.greeks):
+            if isinstance(reply, Exception):
+                self.checks[name] = None
+            else:
+                self.light[name] = reply
+
+    def _answer(self, name: str, other: Estimator | None) -> Answer | None:
+        """Where a method's number is."""
+        return (self.light if other is not None and self._is_light(name, other) else self.found).get(name)
+
     def _usable(self, name: str, estimator: Estimator | None) -> bool:
         """Whether there is a finite number, for the position as for one contract; its error may be unknown."""
         estimate = self._estimate(name, estimator)
@@ -211,7 +242,8 @@ class Case:
         return all(math.isfinite(size * scale) for size in sizes for scale in (1.0, self.position.quantity, factor))
 
     def _estimate(self, name: str, estimator: Estimator | None) -> Estimate | None:
-        return self.found[name].estimates.get((name, estimator.name)) if estimator and name in self.found else None
+        answer = self._answer(name, estimator)
+        return answer.estimates.get((name, estimator.name)) if answer is not None and estimator is not None else None
 
     def measure(self) -> None:
         """Take the natural sizes of the Greeks from all answers."""
@@ -281,8 +313,9 @@ class Case:
 
     def _held_against(self, name: str, other: Estimator, limit: float) -> Verdict:
         """The verdict between the number and another, its distance with the sign of the number less the other."""
-        own = self.methods[name]
-        judged = verdicts(self.found[name], [name], (own, other), limit, self.sizes)
+        own, answer = self.methods[name], self._answer(name, other)
+        assert answer is not None
+        judged = verdicts(answer, [name], (own, other), limit, self.sizes)
         mine, its = judged[name, own.name], judged[name, other.name]
         if mine.verdict == "reference":
             return Verdict(z=-its.z, resolves=its.resolves, verdict=its.verdict, reason=its.reason)
@@ -313,6 +346,11 @@ def case_of(position: Position, names: Iterable[str], check: bool) -> Case:
         except InvalidInput as unknown:
             case.undefined[name] = str(unknown)
     return case
+
+
+def few_paths(plan: Plan) -> Plan:
+    """The plan of checks that need few paths: the run's with `FEWER` times fewer of them."""
+    return replace(plan, paths=min(plan.sampling.fitting(max(plan.paths // FEWER, FEWEST)), plan.paths))
 
 
 def _by_formula(method: Estimator, greek: str) -> bool:

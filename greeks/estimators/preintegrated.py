@@ -356,15 +356,17 @@ class _Integrated(NamedTuple):
         """Derivative by a parameter of model or market, [lane], discounting left out; of an arithmetic average another control."""
         if parameter == "spot":
             return (self.by[0, 0] / self.steps.spot,)
-        steps = _steps(path, parameter, self.by.shape[1])
-        if steps.mean_slope.shape[-1] == steps.stdev_slope.shape[-1] == 1:
-            names = tuple(sorted({parameter, *(path.foreseen.steps & _SHARED)}))
-            found = path.once(("along", id(self.by), names), lambda: self._along_shared(path, names))
-            return tuple(found[parameter])
-        out = np.empty((len(self.by) // 2, len(self.value)))
-        for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
-            _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
-        return tuple(self._centred(out, path, parameter))
+        known: dict[str, FloatArray] = path.once(("along", id(self.by)), dict)
+        if parameter not in known:
+            steps = _steps(path, parameter, self.by.shape[1])
+            if steps.mean_slope.shape[-1] == steps.stdev_slope.shape[-1] == 1:
+                known |= self._along_shared(path, tuple(sorted({parameter, *(path.foreseen.steps & _SHARED)})))
+            else:
+                out = np.empty((len(self.by) // 2, len(self.value)))
+                for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
+                    _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
+                known[parameter] = self._centred(out, path, parameter)
+        return tuple(known[parameter])
 
     def _along_shared(self, path: Paths, names: tuple[str, ...]) -> dict[str, FloatArray]:
         """Derivatives by several parameters, each [claim, lane]."""

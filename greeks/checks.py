@@ -58,7 +58,7 @@ def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Sc
     That is pathwise where the payoff does not jump and pathwise is no part of ``estimator``, else the likelihood ratio where that is no
     part of it, else finite differences; for a formula, one-step survival where it answers comes before the likelihood ratio, which is
     too noisy for many a barrier option to tell anything. A price by formula, or by a method that integrates part of the path in closed
-    form, is held against the plain average of the payoffs, which is the likelihood ratio's price; any other price is such an average itself.
+    form, is held against the plain average of the payoffs, which is the likelihood ratio's price; any other price is such an average.
     """
     own = _within(estimator)
     formula = isinstance(estimator, Exact)

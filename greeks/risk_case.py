@@ -30,8 +30,8 @@ __all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "Line", "case_of", "few
 
 FloatArray = npt.NDArray[np.float64]
 
-FEWER, FEWEST = 16, 2**12
-"""A check on few paths has a sixteenth of the plan's, but 4,096 at least."""
+FEWER, FEWEST = 8, 2**12
+"""A check on few paths has an eighth of the plan's, but 4,096 at least."""
 
 NOT_FINITE, UNDEFINED = "not finite", "not defined: "
 """Further statuses; "not finite" makes a trade a failed one, as "failed: " does."""

@@ -17,12 +17,12 @@ def measured(value: float, stderr: float) -> tuple[str, str]:
     >>> measured(0.607143, 0.004054)
     ('0.6071', '0.0041')
 
-    Without an error (a closed form's is 0) the value has six significant digits.
+    Without an error (a closed form's is 0, one that is NaN is not known) the value has six significant digits.
     """
     if not math.isfinite(value):
         return "–", ""
     if not math.isfinite(stderr) or stderr <= 0.0:
-        return plain(value), "0" if stderr == 0.0 else "unknown"
+        return plain(value), "0" if stderr == 0.0 else "not known"
     digits = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))
     if digits > _MOST_DECIMALS:
         size = math.floor(math.log10(max(abs(value), stderr)))

@@ -30,9 +30,9 @@ COLUMNS = (
     *("trades", "missing", "not_resolved", "by_formula", "noisy", "status"),
 )
 
-NOISE = 0.1
-"""A total is noisy where its error is over this share of its natural size: the larger of its own absolute value and a tenth of the sum of
-its trades' natural sizes (see `greeks.natural_size`), in desk units."""
+NOISE, NET = 0.1, 0.01
+"""A total is noisy where its error is over a tenth (`NOISE`) of its size: the larger of its own absolute value and a hundredth (`NET`) of
+the sum of its trades' natural sizes (see `greeks.natural_size`), which is what keeps a total that nets to nothing from being called noisy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
     A total is the sum of the positions that have a number; ``missing`` counts those that have none, and where no position has one
     the total is NaN. Its error is that of the positions whose own is known; ``not_resolved`` counts the others, ``by_formula`` those
     without any error, and where no position's error is known, nor is the total's. ``bias`` is the sum of the sizes of the
-    positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's natural size (`NOISE`).
+    positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's size (`NOISE`, `NET`).
     Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
     """
     import pandas as pd
@@ -137,7 +137,7 @@ def _status(trades: int, missing: int, unresolved: int, desk_value: float) -> st
 def _noisy(terms: list[Term], value: float, stderr: float) -> bool:
     """Whether the error is large beside what the total amounts to; see `NOISE`."""
     sizes = math.fsum(size for term in terms if math.isfinite(size := abs(term.size * term.factor)))
-    return stderr > NOISE * max(abs(value), NOISE * sizes)
+    return stderr > NOISE * max(abs(value), NET * sizes)
 
 
 def _sum(terms: list[Term], factors: list[float]) -> tuple[float, float, float]:

@@ -168,7 +168,9 @@ def _named(row: dict[Any, Any]) -> dict[str, Any]:
     """A number of one contract, and what is held against it."""
     value, stderr = measured(row["unit_value"], row["unit_stderr"])
     error = "exact" if row["paths"] == 0 else stderr
-    return {**row, "text": value, "error": error, "check_text": plain(row["check_value"])}
+    known = row["note"].find("error not known: ")
+    why = row["note"][known + len("error not known: ") :] if known >= 0 else row["note"]
+    return {**row, "text": value, "error": error, "check_text": plain(row["check_value"]), "why": why}
 
 
 def _witnesses(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:

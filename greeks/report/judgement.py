@@ -43,7 +43,7 @@ def judged(run: BookRun) -> Judgement:
 
     It is bad where a number differs from its check, or from the likelihood ratio beside it. It is mild where a trade has no number, where
     a number's error is not known, where more than 5 % of the comparisons are too weak to tell (`NEARLY_NOTHING`), where a total's error
-    is over a tenth of its natural size (`greeks.totals.NOISE`), or where nothing was compared.
+    is over a tenth of its size (`greeks.totals.NOISE`), or where nothing was compared.
     """
     bad, noisy = _differences(run), _noisy(run)
     mild = [*_gaps(run), *_weakness(run)]
@@ -51,7 +51,7 @@ def judged(run: BookRun) -> Judgement:
         more = f" and {len(noisy) - _MOST_NAMED} more" if len(noisy) > _MOST_NAMED else ""
         named = "; ".join(noisy[:_MOST_NAMED]) + more
         mild.append(
-            f"{_counted(len(noisy), 'total is', 'totals are')} noisy, with an error over {NOISE:.0%} of their size: {named}."
+            f"{_counted(len(noisy), 'total is', 'totals are')} noisy, with an error over {100.0 * NOISE:g} % of their size: {named}."
         )
     if bad or mild:
         return Judgement(level="bad" if bad else "mild", sentences=(*bad, *mild), noisy=noisy)

@@ -235,8 +235,8 @@ class Case:
     def _usable(self, name: str, estimator: Estimator | None) -> bool:
         """Whether there is a finite number, for the position as for one contract; its error may be unknown."""
         estimate = self._estimate(name, estimator)
-        if estimate is None or not (math.isfinite(estimate.value) and not math.isinf(estimate.stderr)):
-            return False
+        if estimate is None or math.isinf(estimate.stderr) or not math.isfinite(estimate.value * estimate.value):
+            return False  # beyond the root of the greatest float no spread can be told
         factor = self.position.quantity * desk(self.greeks[name]).factor(self.position.market.spot)
         sizes = (estimate.value, estimate.stderr if estimate.resolved else 0.0)
         return all(math.isfinite(size * scale) for size in sizes for scale in (1.0, self.position.quantity, factor))

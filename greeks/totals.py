@@ -32,7 +32,7 @@ COLUMNS = (
 
 NOISE, NET = 0.1, 0.01
 """A total is noisy where its error is over a tenth (`NOISE`) of its size: the larger of its own absolute value and a hundredth (`NET`) of
-the sum of its trades' natural sizes (see `greeks.natural_size`), which is what keeps a total that nets to nothing from being called noisy."""
+the sum of its trades' natural sizes (see `greeks.natural_size`), so that a total that nets to nothing is not noisy for that alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -246,7 +246,12 @@ class Case:
         return answer.estimates.get((name, estimator.name)) if answer is not None and estimator is not None else None
 
     def measure(self) -> None:
-        """Take the natural sizes of the Greeks from all answers."""
+        """Take the natural sizes of the Greeks from all answers, and the likelihood ratio for a check whose few paths tell no error."""
+        for name in self.light:
+            few, witness = self._estimate(name, self.checks[name]), self.witnesses.get(name)
+            beside = self._estimate(name, witness)
+            if witness is not None and beside is not None and beside.resolved and not (few is not None and few.resolved):
+                self.checks[name] = self.witnesses.pop(name)
         values: dict[str, float] = {}
         for answer in {id(answer): answer for answer in self.found.values()}.values():
             values |= most_certain(answer)

@@ -21,6 +21,7 @@ from greeks.methods import method
 from greeks.portfolio import read_portfolio
 from greeks.report.facts import Facts
 from greeks.report.judgement import judged
+from greeks.report.numerals import measured
 from greeks.report.writer import write_report
 from greeks.risk import risk_run
 from greeks.risk_case import case_of
@@ -215,6 +216,11 @@ def test_no_bias_is_lost_between_trades_and_totals():
     found = risk_run(rows, books.MARKET, greeks=("delta",), plan=PLAN)
     assert (found.frame["bias"] > 0.0).all()
     assert found.totals["bias"].iloc[0] == pytest.approx(found.frame["bias"].sum(), rel=1e-12)
+
+
+def test_an_error_of_rounding_does_not_print_all_digits():
+    assert measured(102976.5470911, 1.4e-12) == ("102,977", "1.4e-12")
+    assert measured(102976.5470911, 1.4e-3) == ("102,976.5471", "0.0014")
 
 
 # What the banner says

@@ -9,9 +9,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from greeks.choice import chosen
+from greeks.estimators.auto import Auto, Best, Chosen
 from greeks.estimators.estimator import Estimator, Scene
 from greeks.greek import STANDARD, Greek, greek
 from greeks.portfolio import Portfolio, Position, Reject
@@ -34,6 +37,7 @@ __all__ = [
     "Question",
     "answers",
     "check_frame",
+    "choices",
     "described",
     "error_frame",
     "failure",
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 Progress = Callable[[int, int], None]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,9 +79,14 @@ class BookRun:
         For each Greek, how many trades each estimator answered.
     checks : DataFrame
         How each Greek's numbers compare, by the method they are held against: greek, check, reference, agree, differ,
-        not_comparable, worst_z (the greatest distance in paired standard errors) and worst_trade.
+        too_weak (to tell), not_comparable, not_resolved (numbers whose own error is not known, which are among the former), worst_z (the
+        greatest distance in paired standard errors) and worst_trade.
     verdicts : dict
-        How many numbers agree, differ, are not comparable.
+        How many numbers agree, differ, are too weak to tell, not comparable.
+    witness : dict
+        The same of the likelihood ratio's numbers that stand beside others.
+    unresolved : int
+        Numbers whose error is not known.
     limit : float
         Standard errors from which a difference counts.
     ignored : tuple of str
@@ -104,6 +114,8 @@ class BookRun:
     estimators: Mapping[str, Mapping[str, int]]
     checks: pd.DataFrame
     verdicts: Mapping[str, int]
+    witness: Mapping[str, int] = field(default_factory=dict)
+    unresolved: int = 0
     limit: float
     ignored: tuple[str, ...]
     seconds: Mapping[str, float]
@@ -143,7 +155,35 @@ class Question:
 def answers(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
 ) -> list[Answer | Exception]:
-    """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths.
+    """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths."""
+    jobs, order = _jobs(questions, plan)
+    found = list[Answer | Exception]()
+    for part in range(0, len(jobs), _JOBS):
+        told = _share(progress, part // _JOBS, -(-len(jobs) // _JOBS))
+        found += answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
+    return _in_turn(found, order)
+
+
+def choices(questions: Sequence[Question], plan: Plan, *, threads: int | None) -> list[Chosen]:
+    """What `Auto` or `Best`, the only estimator of each question, stands for: pilots on the streams and grids of the run to come.
+
+    Importance sampling is left out: a search for each rare trade takes longer than a book may. A row may name it.
+    """
+    jobs, order = _jobs(questions, plan)
+    jobs = [replace(job, estimators=tuple(map(_without_search, job.estimators))) for job in jobs]
+    run = partial(answer, threads=threads, keep_going=True, pilot=True)
+    settled = chosen(jobs, plan, run, lambda jobs, _: list(jobs))
+    return _in_turn([estimator for job in settled for estimator in job.estimators if isinstance(estimator, Chosen)], order)
+
+
+def _without_search(estimator: Estimator) -> Estimator:
+    if isinstance(estimator, Best):
+        return replace(estimator, auto=replace(estimator.auto, rare=None))
+    return replace(estimator, rare=None) if isinstance(estimator, Auto) else estimator
+
+
+def _jobs(questions: Sequence[Question], plan: Plan) -> tuple[list[Job], list[int]]:
+    """The jobs of a run in an order that brings together what shares paths, and the place of each one's question.
 
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
@@ -174,12 +214,13 @@ def answers(
         )
         for question in (questions[i] for i in order)
     ]
-    found = list[Answer | Exception]()
-    for part in range(0, len(jobs), _JOBS):
-        told = _share(progress, part // _JOBS, -(-len(jobs) // _JOBS))
-        found += answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
+    return jobs, order
+
+
+def _in_turn(found: Sequence[_T], order: Sequence[int]) -> list[_T]:
+    """What was found in another order, in the order of the questions."""
     by_question = dict(zip(order, found, strict=True))
-    return [by_question[i] for i in range(len(questions))]
+    return [by_question[i] for i in range(len(order))]
 
 
 _JOBS = 512
@@ -312,11 +353,10 @@ def check_frame(frame: pd.DataFrame, method: str) -> pd.DataFrame:
         counts = Counter(part["verdict"])
         distances = [(abs(z), trade) for z, trade in zip(part["z"], part["trade_id"], strict=True) if math.isfinite(z)]
         worst = max(distances, default=(math.nan, ""))
-        told = (counts[verdict] for verdict in ("reference", "agree", "differ", "not comparable"))
-        rows.append((name, check, *told, *worst))
-    return pd.DataFrame(
-        rows, columns=["greek", "check", "reference", "agree", "differ", "not_comparable", "worst_z", "worst_trade"]
-    )
+        told = (counts[verdict] for verdict in ("reference", "agree", "differ", "too weak to tell", "not comparable"))
+        rows.append((name, check, *told, int((~part["resolved"]).sum()), *worst))
+    columns = ("greek", "check", "reference", "agree", "differ", "too_weak", "not_comparable", "not_resolved")
+    return pd.DataFrame(rows, columns=[*columns, "worst_z", "worst_trade"])
 
 
 def error_frame(rejects: Iterable[Reject]) -> pd.DataFrame:

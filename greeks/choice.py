@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -74,7 +74,7 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[
     rankings: dict[int, Rankings | Exception] = {p: {g.name: () for g in left[p]} for p, able in tried.items() if not able}
     tried = {p: able for p, able in tried.items() if able}
     if tried:
-        rankings |= _compared(asked, tried, plan, max(_auto(e).pilot for _, e, _ in wanting), run)
+        rankings |= _compared(asked, tried, plan, {p: _auto(e).pilot for p, e, _ in wanting}, run)
         rivals = {p: rival for p, e, _ in wanting if p in tried and (rival := _auto(e).rare) is not None}
         _rare_events(asked, rivals, rankings, plan, run, prepare)
     result = list(jobs)
@@ -133,20 +133,23 @@ def _formulas(job: Job, estimator: Auto | Best) -> dict[str, float]:
 
 
 def _compared(
-    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: int, run: Run
+    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: Mapping[int, int], run: Run
 ) -> dict[int, Rankings | Exception]:
-    """Rankings after a round of pilots, a second between those near the best, and more where no error is known yet."""
-    first = min(max(min(_affordable(jobs[p], candidates, plan) for p, candidates in tried.items()), _FEWEST), most)
-    rankings = _piloted(jobs, tried, plan, first, run)
+    """Rankings after a round of pilots, a second between those near the best, and more where no error is known yet.
+
+    How many paths a job's rounds have is for that job alone to say: another job beside it changes neither its pilots nor its choice.
+    """
+    sizes = {p: _rounded(min(max(_affordable(jobs[p], able, plan), _FEWEST), most[p])) for p, able in tried.items()}
+    rankings = _piloted(jobs, tried, plan, sizes, run)
     close = {p: _contenders(found, tried[p]) for p, found in rankings.items() if not isinstance(found, Exception)}
-    sizes = {p: min(_decisive(jobs[p], near, plan), most) for p, near in close.items() if len(near) > 1}
-    second = {p: close[p] for p, size in sizes.items() if size >= 1.5 * first}  # with fewer paths it would know no better
+    decisive = {p: _rounded(min(_decisive(jobs[p], near, plan), most[p])) for p, near in close.items() if len(near) > 1}
+    second = {p: size for p, size in decisive.items() if size >= 1.5 * sizes[p]}  # with fewer paths it would know no better
     if second:
-        _update(rankings, _piloted(jobs, second, plan, min(sizes[p] for p in second), run))
-    size = min([first, *(sizes[p] for p in second)]) * _GROWTH
-    while size <= _BLIND * plan.paths and (blind := {p: tried[p] for p, found in rankings.items() if _blind(found)}):
-        _update(rankings, _piloted(jobs, blind, plan, size, run))
-        size *= _GROWTH
+        _update(rankings, _piloted(jobs, {p: close[p] for p in second}, plan, second, run))
+    sizes = {p: size * _GROWTH for p, size in (sizes | second).items()}
+    while blind := {p: tried[p] for p, found in rankings.items() if sizes[p] <= _BLIND * plan.paths and _blind(found)}:
+        _update(rankings, _piloted(jobs, blind, plan, sizes, run))
+        sizes |= {p: sizes[p] * _GROWTH for p in blind}
     return rankings
 
 
@@ -162,7 +165,7 @@ def _rare_events(
     rare = [p for p in rivals if plan.paths >= _FEWEST_RARE and _rests_on_few(rankings[p])]
     ready = prepare([replace(jobs[p], estimators=(rivals[p],)) for p in rare], plan) if rare else []
     tried = {p: tuple(e for e in job.estimators if isinstance(e, PathEstimator)) for p, job in zip(rare, ready, strict=True)}
-    for p, found in _piloted(jobs, tried, plan, _FEWEST_RARE, run).items() if tried else ():
+    for p, found in _piloted(jobs, tried, plan, dict.fromkeys(tried, _FEWEST_RARE), run).items():
         before = rankings[p]
         if not isinstance(found, Exception) and not isinstance(before, Exception):  # a search that fails leaves what there was
             rankings[p] = {g: tuple(sorted((*found.get(g, ()), *ranking), key=_rank)) for g, ranking in before.items()}
@@ -173,6 +176,11 @@ def _rests_on_few(found: Rankings | Exception) -> bool:
     return not isinstance(found, Exception) and any(
         ranking and not (ranking[0].known and ranking[0].effective >= _FEW) for ranking in found.values()
     )
+
+
+def _rounded(size: int) -> int:
+    """Down to a power of two, so that jobs of about the same size share a run."""
+    return 1 << (max(size, 1).bit_length() - 1)
 
 
 def _blind(found: Rankings | Exception) -> bool:
@@ -206,17 +214,20 @@ def _behind(found: Rankings, before: Rankings) -> Rankings:
 
 
 def _piloted(
-    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, size: int, run: Run
+    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, sizes: Mapping[int, int], run: Run
 ) -> dict[int, Rankings | Exception]:
-    """Rankings by pilots of so many paths, for a run of the plan."""
-    pilots = [replace(jobs[p], estimators=candidates, stream=f"pilot {jobs[p].stream}") for p, candidates in tried.items()]
-    small = replace(plan, paths=min(plan.sampling.fitting(size), plan.paths), stderr=None)
-    return {
-        p: found
-        if isinstance(found, Exception)
-        else {g.name: _ranked(jobs[p], candidates, g.name, found, plan) for g in jobs[p].greeks}
-        for (p, candidates), found in zip(tried.items(), run(pilots, small), strict=True)
-    }
+    """Rankings by pilots of each job's number of paths, for a run of the plan; jobs with the same number share a run."""
+    rankings: dict[int, Rankings | Exception] = {}
+    for size in sorted({sizes[p] for p in tried}):
+        alike = {p: candidates for p, candidates in tried.items() if sizes[p] == size}
+        pilots = [replace(jobs[p], estimators=able, stream=f"pilot {jobs[p].stream}") for p, able in alike.items()]
+        small = replace(plan, paths=min(plan.sampling.fitting(size), plan.paths), stderr=None)
+        for (p, candidates), found in zip(alike.items(), run(pilots, small), strict=True):
+            if isinstance(found, Exception):
+                rankings[p] = found
+            else:
+                rankings[p] = {g.name: _ranked(jobs[p], candidates, g.name, found, plan) for g in jobs[p].greeks}
+    return rankings
 
 
 def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tuple[PathEstimator, ...]:

@@ -134,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all rows, 3 some rows failed, 1 fatal, 2 usage.",
     )
     _common(report)
-    report.add_argument("--estimator", metavar="NAME", help="for rows that name none (default: likelihood_ratio)")
+    report.add_argument("--estimator", metavar="NAME", help="for rows that name none (default: best)")
     report.add_argument("--no-check", action="store_true", help="compute no second method")
     cross = commands.add_parser(
         "crosscheck",
@@ -363,12 +363,21 @@ def _progress(stops: Stops) -> Iterator[Progress]:
         yield progress
 
 
+_LEVELS = {"good": "good", "mild": "with care", "bad": "unproven"}
+"""What the printed summary calls the levels of a judgement."""
+
+
 def _summary(run: BookRun, out: Path, seconds: float) -> None:
+    from greeks.report.judgement import judged
+
     counts = run.verdicts
     _say(f"{run.rows} trades: {run.priced} priced, {run.failed} failed")
-    if compared := counts.get("agree", 0) + counts.get("differ", 0):
+    told = {name: counts.get(name, 0) for name in ("agree", "differ", "too weak to tell")}
+    if compared := sum(told.values()):
         against = "the reference" if run.kind == "crosscheck" else "an independent method"
-        _say(f"{compared} comparisons with {against}: {counts.get('agree', 0)} agree, {counts.get('differ', 0)} differ")
+        _say(f"{compared} comparisons with {against}: {', '.join(f'{number} {name}' for name, number in told.items())}")
+    judgement = judged(run)
+    _say(f"{_LEVELS[judgement.level]}: {' '.join(judgement.sentences)}")
     _say(f"{out / f'{run.kind}.html'} and the files beside it, in {seconds:.1f} s")
     if run.failed:
         _say(f"greeks: {run.failed} of {run.rows} trades have no number; see {out / 'errors.csv'}", error=True)

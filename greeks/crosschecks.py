@@ -52,7 +52,21 @@ if TYPE_CHECKING:
 
 __all__ = ["crosscheck_run"]
 
-COLUMNS = (*TERMS, "greek", "estimator", "value", "stderr", "z", "verdict", "resolves", "unit", "status", "note")
+COLUMNS = (
+    *TERMS,
+    "greek",
+    "estimator",
+    "value",
+    "stderr",
+    "resolved",
+    "bias",
+    "z",
+    "verdict",
+    "resolves",
+    "unit",
+    "status",
+    "note",
+)
 
 
 @np.errstate(all="ignore")  # what is not finite is reported as such, in its row
@@ -119,6 +133,7 @@ def crosscheck_run(
         estimators={name: dict(Counter(answered.loc[answered["greek"] == name, "estimator"])) for name in wanted},
         checks=check_frame(frame[frame["estimator"] != ""], "estimator"),
         verdicts=dict(Counter(answered["verdict"])),
+        unresolved=int((~answered["resolved"].astype(bool)).sum()),
         limit=limit,
         ignored=book.ignored,
         seconds=clock.seconds,
@@ -153,6 +168,7 @@ class _Case:
                 if estimate is not None:
                     told = dict.fromkeys(note for note in (estimate.note, verdict.reason) if note)
                     cells |= {"value": estimate.value, "stderr": estimate.stderr, "note": "; ".join(told)}
+                    cells |= {"resolved": estimate.resolved, "bias": estimate.bias}
                 yield cells
             for name, reason in self.broken.items():
                 cells = {"greek": known.name, "unit": known.unit, "estimator": name, "verdict": "not comparable"}
@@ -190,4 +206,5 @@ def _methods() -> list[Estimator]:
 
 def _cells(row: Position | Reject, **given: Any) -> dict[str, Any]:
     texts = ("greek", "estimator", "verdict", "unit", "note")
-    return {column: "" if column in texts else math.nan for column in COLUMNS} | terms_of(row) | given
+    blank = {column: "" if column in texts else math.nan for column in COLUMNS} | {"resolved": False}
+    return blank | terms_of(row) | given

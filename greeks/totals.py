@@ -25,9 +25,14 @@ UNREADABLE = "(unreadable)"
 """The book or underlying of a row whose name cannot be used."""
 
 COLUMNS = (
-    *("level", "book", "underlying", "greek", "value", "stderr", "unit", "desk_greek", "desk_value", "desk_stderr", "desk_unit"),
-    *("trades", "missing", "status"),
+    *("level", "book", "underlying", "greek", "value", "stderr", "bias", "unit"),
+    *("desk_greek", "desk_value", "desk_stderr", "desk_bias", "desk_unit"),
+    *("trades", "missing", "not_resolved", "by_formula", "noisy", "status"),
 )
+
+NOISE, NET = 0.1, 0.01
+"""A total is noisy where its error is over a tenth (`NOISE`) of its size: the larger of its own absolute value and a hundredth (`NET`) of
+the sum of its trades' natural sizes (see `greeks.natural_size`), so that a total that nets to nothing is not noisy for that alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -43,6 +48,12 @@ class Term:
     value : float
         Of the position, raw; NaN where there is none.
     quantity : float
+    bias : float
+        Size of the measured bias of ``value``.
+    size : float
+        Natural size of the position's Greek, raw; NaN where it is not known.
+    resolved : bool
+        Whether the error of ``value`` is known.
     batches, counts : ndarray [batch]
         Batch means for one contract, and the paths in each batch; empty for a closed form.
     """
@@ -55,6 +66,9 @@ class Term:
     factor: float = math.nan
     value: float = math.nan
     quantity: float = math.nan
+    bias: float = 0.0
+    size: float = math.nan
+    resolved: bool = True
     batches: FloatArray
     counts: FloatArray
 
@@ -68,7 +82,10 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
     rounded (`math.fsum`), so that no order of rows can change them and opposite positions leave exactly nothing.
 
     A total is the sum of the positions that have a number; ``missing`` counts those that have none, and where no position has one
-    the total is NaN. Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
+    the total is NaN. Its error is that of the positions whose own is known; ``not_resolved`` counts the others, ``by_formula`` those
+    without any error, and where no position's error is known, nor is the total's. ``bias`` is the sum of the sizes of the
+    positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's size (`NOISE`, `NET`).
+    Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
     """
     import pandas as pd
 
@@ -93,34 +110,53 @@ def _total(key: tuple[int, str, str, str], terms: list[Term]) -> tuple[object, .
     level, book, underlying, greek = key
     desk = terms[0].desk
     summed = [term for term in terms if math.isfinite(term.value)]
-    missing = len(terms) - len(summed)
+    missing, unresolved = len(terms) - len(summed), sum(not term.resolved for term in summed)
     additive = desk.power == 0 or len({term.underlying for term in summed}) == 1
-    desk_value, desk_stderr = _sum(summed, [term.factor for term in summed])
-    value, stderr = _sum(summed, [1.0] * len(summed)) if additive else (math.nan, math.nan)
-    status = "ok" if summed and not missing else f"lacks {missing} of {len(terms)} trades"
-    if summed and not math.isfinite(desk_value + desk_stderr):
-        status = "not finite"
+    desk_value, desk_stderr, desk_bias = _sum(summed, [term.factor for term in summed])
+    value, stderr, bias = _sum(summed, [1.0] * len(summed)) if additive else (math.nan, math.nan, math.nan)
+    by_formula = sum(term.resolved and not len(term.batches) for term in summed)
     return (
-        *(LEVELS[level], book, underlying, greek, value, stderr, terms[0].unit if additive else ""),
-        *(desk.name, desk_value, desk_stderr, desk.unit, len(summed), missing, status),
+        *(LEVELS[level], book, underlying, greek, value, stderr, bias, terms[0].unit if additive else ""),
+        *(desk.name, desk_value, desk_stderr, desk_bias, desk.unit, len(summed), missing, unresolved, by_formula),
+        *(_noisy(summed, desk_value, desk_stderr), _status(len(terms), missing, unresolved, desk_value)),
     )
 
 
-def _sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
-    """Value and standard error of the weighted sum of the terms."""
+def _status(trades: int, missing: int, unresolved: int, desk_value: float) -> str:
+    """What a total leaves out, in words."""
+    if missing < trades and not math.isfinite(desk_value):
+        return "not finite"
+    said = []
+    if missing or not trades:
+        said.append(f"lacks {missing} of {trades} trades")
+    if unresolved:
+        said.append(f"error without {unresolved} of {trades} trades: not resolved")
+    return "; ".join(said) or "ok"
+
+
+def _noisy(terms: list[Term], value: float, stderr: float) -> bool:
+    """Whether the error is large beside what the total amounts to; see `NOISE`."""
+    sizes = math.fsum(size for term in terms if math.isfinite(size := abs(term.size * term.factor)))
+    return stderr > NOISE * max(abs(value), NET * sizes)
+
+
+def _sum(terms: list[Term], factors: list[float]) -> tuple[float, float, float]:
+    """Value, standard error and size of the bias of the weighted sum of the terms."""
     if not terms:
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
     try:
-        return _batch_sum(terms, factors)
+        bias = math.fsum(abs(term.bias * factor) for term, factor in zip(terms, factors, strict=True))
+        return *_batch_sum(terms, factors), bias
     except (OverflowError, ValueError):  # of math.fsum, beyond the greatest float
-        return math.nan, math.nan
+        return math.nan, math.nan, math.nan
 
 
 def _batch_sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
     value = math.fsum(term.value * factor for term, factor in zip(terms, factors, strict=True))
-    sampled = [(term, factor) for term, factor in zip(terms, factors, strict=True) if len(term.batches)]
+    resolved = [(term, factor) for term, factor in zip(terms, factors, strict=True) if term.resolved]
+    sampled = [(term, factor) for term, factor in resolved if len(term.batches)]
     if not sampled:
-        return value, 0.0
+        return value, 0.0 if resolved else math.nan
     counts = sampled[0][0].counts
     if len(counts) < 2:
         return value, math.nan

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import or_
 
 import numpy as np
@@ -104,7 +104,7 @@ class Controlled(PathEstimator):
         return replace(inner, needs=needs, samples=samples, controls=inner.controls + len(known))
 
     def _claims(self, contract: Contract) -> tuple[Contract, ...]:
-        claims = self.claims if self.claims is not None else contract.relatives
+        claims = self.claims if self.claims is not None else _relatives(contract)
         for claim in claims:
             if claim.times not in (contract.times, contract.times[-1:]):
                 raise InvalidInput("claims", claim, "must look at the contract's last date or at all of its dates")
@@ -117,3 +117,9 @@ class Controlled(PathEstimator):
         except NotApplicable:
             return None
         return (recipe, worth[greek.name]) if greek.name in worth else None
+
+
+@lru_cache(maxsize=1024)
+def _relatives(contract: Contract) -> tuple[Contract, ...]:
+    """A contract's relatives, made once, so that Greeks share what paths say of each."""
+    return contract.relatives

@@ -48,6 +48,8 @@ FloatArray = npt.NDArray[np.float64]
 CHUNK = 64
 """Lanes carried through all of time together, so that their state stays in the cache; the root is sought for them together."""
 
+_WIDE = 512  # lanes whose sums stay in the cache while long rows are read once
+_SHARED = frozenset({"rate", "dividend", "vol", "time"})
 _FAR = 40.0  # the normal density and tail beyond are zero in double precision
 _CLOSE = 1e-6  # a step of the root search after which the next, of third order, is below rounding
 _ROUNDS = 60
@@ -311,6 +313,34 @@ def _along(by_mean, by_stdev, mean_slope, stdev_slope, out):
                 total[lane] = fma(p[lane], dm[lane], fma(q[lane], ds[lane], total[lane]))
 
 
+@kernel
+def _along_shared(by, mean_slope, stdev_slope, out):
+    """`_along` for several parameters in one pass, where all lanes have the same slopes.
+
+    Parameters
+    ----------
+    by : ndarray [2 * claim, time, lane]
+    mean_slope, stdev_slope : ndarray [parameter, time]
+    out : ndarray [parameter, claim, lane]
+    """
+    parameters, claims, lanes = out.shape
+    for first in range(0, lanes, _WIDE):
+        last = min(first + _WIDE, lanes)
+        for claim in range(claims):
+            for k in range(parameters):
+                out[k, claim, first:last] = 0.0
+            for t in range(by.shape[1]):
+                p, q = by[2 * claim, t, first:last], by[2 * claim + 1, t, first:last]
+                for k in range(parameters):
+                    total, dm, ds = out[k, claim, first:last], mean_slope[k, t], stdev_slope[k, t]
+                    if ds == 0.0:
+                        for lane in range(last - first):
+                            total[lane] = fma(p[lane], dm, total[lane])
+                    else:
+                        for lane in range(last - first):
+                            total[lane] = fma(p[lane], dm, fma(q[lane], ds, total[lane]))
+
+
 class _Integrated(NamedTuple):
     """A claim's expectation along each path's direction, undiscounted, with what its Greeks are made of; see `_arithmetic`."""
 
@@ -326,14 +356,35 @@ class _Integrated(NamedTuple):
         """Derivative by a parameter of model or market, [lane], discounting left out; of an arithmetic average another control."""
         if parameter == "spot":
             return (self.by[0, 0] / self.steps.spot,)
-        steps = _steps(path, parameter, self.by.shape[1])
-        out = np.empty((len(self.by) // 2, len(self.value)))
-        for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
-            _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
+        known: dict[str, FloatArray] = path.once(("along", id(self.by)), dict)
+        if parameter not in known:
+            steps = _steps(path, parameter, self.by.shape[1])
+            if steps.mean_slope.shape[-1] == steps.stdev_slope.shape[-1] == 1:
+                known |= self._along_shared(path, tuple(sorted({parameter, *(path.foreseen.steps & _SHARED)})))
+            else:
+                out = np.empty((len(self.by) // 2, len(self.value)))
+                for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
+                    _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
+                known[parameter] = self._centred(out, path, parameter)
+        return tuple(known[parameter])
+
+    def _along_shared(self, path: Paths, names: tuple[str, ...]) -> dict[str, FloatArray]:
+        """Derivatives by several parameters, each [claim, lane]."""
+        steps = [_steps(path, name, self.by.shape[1]) for name in names]
+        mean_slope, stdev_slope = (
+            np.array([rows[0, :, 0] for rows in found])
+            for found in zip(*((s.mean_slope, s.stdev_slope) for s in steps), strict=True)
+        )
+        out = empty((len(names), len(self.by) // 2, len(self.value)))
+        _along_shared(self.by, mean_slope, stdev_slope, out)
+        return {name: self._centred(rows, path, name) for name, rows in zip(names, out, strict=True)}
+
+    def _centred(self, out: FloatArray, path: Paths, parameter: str) -> FloatArray:
+        """The derivative of an arithmetic average, the second row, less its mean, so that it is a control."""
         if len(out) == 2:
             out[1] -= self._forward_slope(path, parameter)
             out[1][np.abs(out[1]) < _ROUNDING * self.share * self.forward.sum()] = 0.0
-        return tuple(out)
+        return out
 
     def _forward_slope(self, path: Paths, parameter: str) -> float:
         """Derivative of the average's forward: only the market moves it."""

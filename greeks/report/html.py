@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from greeks.checks import WITNESSED
 from greeks.report.facts import Facts
+from greeks.report.judgement import NEARLY_NOTHING, judged
 from greeks.report.manifest import versions
 from greeks.report.numerals import count, measured, plain
 from greeks.totals import LEVELS
@@ -25,6 +27,9 @@ MOST_TRADES = 5000
 """Trades in the page's table: beyond, a browser is no way to read them and the CSV file is."""
 
 MOST_BARS = 15
+
+MOST_UNKNOWN = 100
+"""Numbers without a known error that the page lists by name."""
 
 
 def write(run: BookRun, facts: Facts, folder: Path) -> None:
@@ -50,7 +55,10 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         greeks=run.greeks,
         differing=int(run.verdicts.get("differ", 0)),
         agreeing=int(run.verdicts.get("agree", 0)),
+        weak=int(run.verdicts.get("too weak to tell", 0)),
         incomparable=int(run.verdicts.get("not comparable", 0)),
+        judgement=judged(run),
+        nearly_nothing=NEARLY_NOTHING,
         **view,
     )
     (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
@@ -74,9 +82,14 @@ def _risk(run: BookRun) -> dict[str, Any]:
     return {
         "panels": panels,
         "charts": list(_charts(totals[totals["level"] == "book"])),
-        "differs": [_named(row) for row in frame[frame["verdict"] == "differ"].to_dict("records")],
+        "differs": [_named(row) for row in _different(frame)],
+        "unknown": [_named(row) for row in frame[(frame["status"] == "ok") & ~frame["resolved"]].to_dict("records")],
+        "most_unknown": MOST_UNKNOWN,
+        "witnesses": list(_witnesses(frame)),
+        "witnessed": [name for name in WITNESSED if name in run.greeks],
         "underlyings": sorted(set(frame["underlying"])),
         "models": sorted(set(frame["model"]) - {""}),
+        "most": MOST_TRADES,
     }
 
 
@@ -106,6 +119,7 @@ def _panel(run: BookRun, title: str, names: Sequence[str]) -> dict[str, Any]:
         "trades": shown,
         "further": sum(1 for _ in trades),
         "lacking": int(totals.loc[totals["level"] == "all", "missing"].max()) if len(totals) else 0,
+        "unresolved": int(totals.loc[totals["level"] == "all", "not_resolved"].max()) if len(totals) else 0,
     }
 
 
@@ -114,46 +128,88 @@ def _totals(part: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]
     for (book, underlying), rows in part.groupby(["book", "underlying"], sort=False):
         label = " · ".join(name for name in (str(book), str(underlying)) if name) or "All"
         records = rows.to_dict("records")
-        cells = {row["greek"]: _cell(row["desk_value"], row["desk_stderr"]) | {"status": row["status"]} for row in records}
+        cells = {row["greek"]: _sum_cell(row) for row in records}
         yield {
             "label": label,
             "cells": [cells.get(name) for name in names],
             "trades": max(row["trades"] for row in records),
             "missing": max(row["missing"] for row in records),
+            "not_resolved": max(row["not_resolved"] for row in records),
         }
 
 
-def _cell(value: float, stderr: float) -> dict[str, Any]:
-    """A number with its error, for reading and for sorting by."""
+def _sum_cell(row: dict[Any, Any]) -> dict[str, Any]:
+    """A total: exact where all of its trades are by formula, with its status and what is known of its bias to be shown on request."""
+    exact = row["by_formula"] == row["trades"] > 0
+    title = [row["status"]] if row["status"] != "ok" else []
+    if row["noisy"]:
+        title.append("noisy: the error is over a tenth of what this total amounts to")
+    if row["desk_bias"] > 0.0:
+        title.append(f"discretisation and bumps: at most {plain(row['desk_bias'])}")
+    told = {"status": "; ".join(title) or "ok", "noisy": bool(row["noisy"])}
+    return _cell(row["desk_value"], row["desk_stderr"], exact=exact) | told
+
+
+def _cell(value: float, stderr: float, *, exact: bool) -> dict[str, Any]:
+    """A number with its error, for reading and for sorting by; "exact" only where it is by formula."""
     text, error = measured(value, stderr)
     buried = math.isfinite(stderr) and abs(value) < 1.96 * stderr
-    return {"text": text, "error": error, "buried": buried, "sort": repr(value) if math.isfinite(value) else ""}
+    sort = repr(value) if math.isfinite(value) else ""
+    return {"text": text, "error": "exact" if exact and error else error, "buried": buried, "sort": sort}
+
+
+def _different(frame: pd.DataFrame) -> Iterator[dict[Any, Any]]:
+    """Rows that differ from their check, then from the likelihood ratio beside them, which then stands in the check's place."""
+    yield from frame[frame["verdict"] == "differ"].to_dict("records")
+    for row in frame[(frame["lr_verdict"] == "differ") & (frame["check"] != "likelihood_ratio")].to_dict("records"):
+        yield row | {"check": "likelihood_ratio", "check_value": row["lr_value"], "z": row["lr_z"]}
 
 
 def _named(row: dict[Any, Any]) -> dict[str, Any]:
-    """A comparison, one contract's numbers."""
+    """A number of one contract, and what is held against it."""
     value, stderr = measured(row["unit_value"], row["unit_stderr"])
-    return {**row, "text": value, "error": stderr, "check_text": plain(row["check_value"])}
+    error = "exact" if row["paths"] == 0 else stderr
+    known = row["note"].find("error not known: ")
+    why = row["note"][known + len("error not known: ") :] if known >= 0 else row["note"]
+    return {**row, "text": value, "error": error, "check_text": plain(row["check_value"]), "why": why}
 
 
-_MARKS = {"agree": "✓", "differ": "≠", "not comparable": "·", "not checked": "·", "": "×"}
+def _witnesses(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """A line for each trade beside whose numbers the likelihood ratio's stand, one contract's, a pair of cells for each Greek."""
+    seen = frame[frame["lr_verdict"] != ""]
+    for (trade, _), rows in seen.groupby(["trade_id", "contract"], sort=False):
+        cells = {}
+        for row in rows.to_dict("records"):
+            number = _cell(row["unit_value"], row["unit_stderr"], exact=row["paths"] == 0)
+            same = row["estimator"] == "likelihood_ratio"
+            title = "the number itself is the likelihood ratio's" if same else f"{row['estimator']}; {row['lr_verdict']}"
+            title += f", z = {row['lr_z']:.2f}" if math.isfinite(row["lr_z"]) else ""
+            mark = {"verdict": row["lr_verdict"], "mark": _MARKS[row["lr_verdict"]], "title": title, "same": same}
+            cells[row["greek"]] = (number, _cell(row["lr_value"], row["lr_stderr"], exact=False) | mark)
+        first = rows.iloc[0]
+        yield {"trade_id": trade, "contract": first["contract"], "terms": first["terms"], "cells": cells}
+
+
+_MARKS = {"agree": "✓", "differ": "≠", "too weak to tell": "~", "not comparable": "·", "not checked": "·", "": "×"}
 
 
 def _trades(frame: pd.DataFrame, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One line per trade, a cell for each Greek, None where its model has none; every trade's rows begin with the first Greek."""
     for rows in _by_trade(frame):
         by_greek = {row["greek"]: row for row in rows}
-        compared = [row for row in rows if row["greek"] in names and row["verdict"] in ("agree", "differ")]
+        shown = [row for row in rows if row["greek"] in names]
+        compared = [row for row in shown if row["verdict"] in ("agree", "differ", "too weak to tell")]
         first = rows[0]
         yield {
             **{
                 name: first[name]
-                for name in ("trade_id", "book", "underlying", "contract", "quantity", "terms", "estimator", "model")
+                for name in ("trade_id", "book", "underlying", "contract", "quantity", "terms", "requested", "model")
             },
+            "estimators": _spoken(row["estimator"] for row in shown),
             "cells": [_told(by_greek[name]) if name in by_greek else None for name in names],
             "agreeing": sum(row["verdict"] == "agree" for row in compared),
             "compared": len(compared),
-            "checks": ", ".join(dict.fromkeys(row["check"].replace("_", " ") for row in compared)),
+            "checks": _spoken(row["check"] for row in compared),
             "dead": all(row["status"].startswith("failed") for row in rows),
             "status": first["status"],
         }
@@ -172,10 +228,15 @@ def _by_trade(frame: pd.DataFrame) -> Iterator[list[dict[Any, Any]]]:
 _PART = 1000
 
 
+def _spoken(names: Iterable[str]) -> str:
+    """Methods, each once, as people write them."""
+    return ", ".join(dict.fromkeys(name.replace("_", " ") for name in names if name))
+
+
 def _told(row: dict[Any, Any]) -> dict[str, Any]:
     """A position's number."""
     mark = {"mark": _MARKS.get(row["verdict"], ""), "verdict": row["verdict"] or "failed", "title": _title(row)}
-    return _cell(row["desk_value"], row["desk_stderr"]) | mark
+    return _cell(row["desk_value"], row["desk_stderr"], exact=row["paths"] == 0) | mark
 
 
 def _title(row: dict[Any, Any]) -> str:
@@ -183,9 +244,17 @@ def _title(row: dict[Any, Any]) -> str:
     if row["status"] != "ok":
         return str(row["status"])
     value, stderr = measured(row["unit_value"], row["unit_stderr"])
-    lines = [f"{row['greek']} of one: {value} ± {stderr} {row['unit']}", f"{row['estimator']}, {row['paths']:,} paths"]
+    error = "exact" if row["paths"] == 0 else f"± {stderr}" if row["resolved"] else "(error not known)"
+    lines = [f"{row['greek']} of one: {value} {error} {row['unit']}"]
+    lines.append(f"{row['estimator']}, {row['paths']:,} paths" if row["paths"] else "by formula")
+    if row["bias"] > 0.0:
+        lines.append(f"bias of the position: at most {plain(row['bias'])} ± {plain(row['bias_stderr'])}")
     if row["check"]:
-        lines.append(f"{row['check']}: {plain(row['check_value'])}, z = {row['z']:.2f}, {row['verdict']}")
+        distance = f", z = {row['z']:.2f}" if math.isfinite(row["z"]) else ""
+        lines.append(f"{row['check']}: {plain(row['check_value'])}{distance}, {row['verdict']}")
+    if math.isfinite(row["lr_value"]) and row["check"] != "likelihood_ratio":
+        value, stderr = measured(row["lr_value"], row["lr_stderr"])
+        lines.append(f"likelihood_ratio: {value} ± {stderr}, {row['lr_verdict']}")
     if row["note"]:
         lines.append(row["note"])
     return "\n".join(lines)
@@ -241,6 +310,7 @@ def _crosscheck(run: BookRun) -> dict[str, Any]:
 
 def _one(row: dict[Any, Any]) -> dict[str, Any]:
     text, error = measured(row["value"], row["stderr"])
+    error = "exact" if row["estimator"] == "exact" and error else error
     z = f"{row['z']:+.2f}".replace("-", "−") if math.isfinite(row["z"]) else ""
     sort = repr(row["value"]) if math.isfinite(row["value"]) else ""
     return {**row, "text": text, "error": error, "z_text": z, "sort": sort, "mark": _MARKS.get(row["verdict"], "")}

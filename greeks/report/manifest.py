@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from greeks import inputs
 from greeks.report.facts import Facts
+from greeks.report.judgement import judged
 from pricers.version import __version__
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ PROGRAM = "scoregreeks"
 
 def write(run: BookRun, facts: Facts, folder: Path) -> None:
     """Write the manifest, last of all: it lists the other files."""
+    told = judged(run)
     content = {
         "program": PROGRAM,
         "version": __version__,
@@ -47,6 +49,9 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         "estimators": {name: dict(counts) for name, counts in run.estimators.items()},
         "rows": {"in": run.rows, "priced": run.priced, "failed": run.failed},
         "verdicts": dict(run.verdicts),
+        "likelihood_ratio_beside": dict(run.witness),
+        "numbers_without_known_error": run.unresolved,
+        "judgement": {"level": told.level, "says": list(told.sentences), "noisy_totals": list(told.noisy)},
         "threshold": run.limit if math.isfinite(run.limit) else None,
         "ignored_columns": list(run.ignored),
         "seconds": {stage: round(seconds, 4) for stage, seconds in facts.seconds.items()},

@@ -7,6 +7,7 @@ import math
 __all__ = ["count", "measured", "plain"]
 
 _MOST_DECIMALS = 8
+_ROUNDING = 1e-10  # of a value: an error below it is that of the arithmetic, and no reason to print all digits
 
 
 def measured(value: float, stderr: float) -> tuple[str, str]:
@@ -17,12 +18,14 @@ def measured(value: float, stderr: float) -> tuple[str, str]:
     >>> measured(0.607143, 0.004054)
     ('0.6071', '0.0041')
 
-    Without an error (a closed form's is 0) the value has six significant digits.
+    Without an error (a closed form's is 0, one that is NaN is not known) the value has six significant digits.
     """
     if not math.isfinite(value):
         return "–", ""
     if not math.isfinite(stderr) or stderr <= 0.0:
-        return plain(value), "0" if stderr == 0.0 else "unknown"
+        return plain(value), "0" if stderr == 0.0 else "not known"
+    if stderr < _ROUNDING * abs(value):
+        return plain(value), f"{stderr:.1e}"
     digits = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))
     if digits > _MOST_DECIMALS:
         size = math.floor(math.log10(max(abs(value), stderr)))

@@ -29,7 +29,8 @@ from greeks.risk import COLUMNS, risk_run
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, InvalidInput, Market, Plan, Sobol
 
 PLAN = Plan(paths=1000, seed=3)
-NUMBERS = ("value", "stderr", "unit_value", "unit_stderr", "desk_value", "desk_stderr", "check_value", "z", "vol")
+NUMBERS = ("value", "stderr", "unit_value", "unit_stderr", "desk_value", "desk_stderr", "check_value", "z", "vol", "bias")
+NUMBERS = (*NUMBERS, "lr_value", "lr_stderr", "lr_z")
 
 
 def _numbers(frame):
@@ -129,7 +130,10 @@ def test_parameter_greeks_are_reported_for_the_trades_that_have_them(both):
             assert list(rows["greek"]) == wanted
     totals = both.totals.set_index(["level", "book", "underlying", "greek"])
     whole = totals.loc[("all", "", "", "d_xi")]
-    assert (whole["trades"], whole["missing"], whole["status"]) == (len(books.UNDER_HESTON), 0, "ok")
+    own = frame[frame["greek"] == "d_xi"]
+    assert (whole["trades"], whole["missing"]) == (len(books.UNDER_HESTON), 0)
+    assert whole["not_resolved"] == (~own["resolved"]).sum()
+    assert (whole["status"] == "ok") == own["resolved"].all()
     assert whole["value"] == pytest.approx(frame[frame["greek"] == "d_xi"]["value"].sum(), rel=1e-12)
     assert totals.loc[("all", "", "", "vega")]["trades"] == len(BOTH)
     assert ("underlying", "", "Y", "d_xi") not in totals.index
@@ -144,8 +148,9 @@ def test_parameter_greeks_are_reported_for_the_trades_that_have_them(both):
 
 def test_numbers_under_heston_are_those_of_the_formula():
     plan = Plan(paths=2**15, seed=5)
-    run = risk_run(books.book(*books.UNDER_HESTON), books.MARKET, plan=plan)
-    assert set(run.verdicts) == {"agree", "not comparable"}
+    run = risk_run(books.book(*books.UNDER_HESTON), books.MARKET, plan=plan, estimator="likelihood_ratio")
+    assert set(run.verdicts) == {"agree", "not comparable", "too weak to tell"}
+    assert run.verdicts["agree"] >= 40
     frame = run.frame.set_index(["trade_id", "greek"])
     last = books.MARKET.years(dt.date(2024, 6, 21))
     contract = European(option="call", strike=100.0, expiry=last)
@@ -193,12 +198,16 @@ def test_dependent_paths_leave_the_law_as_it_is(sampling):
         assert alone == {key: whole[key] for key in alone}, row["trade_id"]
 
 
-def test_a_chosen_estimator_is_held_against_none_of_its_candidates():
+def test_a_chosen_number_is_held_against_a_method_that_is_no_part_of_it():
     row = books.trade("1", contract="asian", fixings="monthly", estimator="auto")
     frame = risk_report(books.book(row), books.MARKET, plan=PLAN)
-    assert list(frame["check"]) == ["", *["finite_difference"] * 5]
-    assert frame["note"].str.contains("chose ").all()
-    assert not set(frame["verdict"]) - {"agree", "not comparable"}
+    assert set(frame["requested"]) == {"auto"}
+    assert not set(frame["estimator"]) & {"auto", "best"}
+    for found in frame.to_dict("records"):
+        assert found["check"] not in found["estimator"].split()
+        average = found["greek"] == "price" and found["verdict"] == "not comparable"
+        assert average or found["check"] in ("pathwise", "likelihood_ratio", "finite_difference")
+        assert "chosen" in found["note"]
     again = risk_report(books.book(*books.MIXED, row), books.MARKET, plan=PLAN)
     assert _numbers(frame) == _numbers(again[again["trade_id"] == "1"])
 
@@ -211,14 +220,15 @@ def test_plan_that_asks_for_a_precision_is_refused():
 def test_underlyings_have_streams_of_their_own():
     same = MarketData(valuation=dt.date(2024, 1, 5), underlyings=dict.fromkeys(("X", "Y"), books.MARKET.underlyings["X"]))
     rows = books.trade("on X"), books.trade("on Y", underlying="Y")
-    one, two = risk_report(books.book(*rows), same, greeks=("price",), plan=PLAN)["value"]
+    one, two = risk_report(books.book(*rows), same, greeks=("price",), estimator="likelihood_ratio", plan=PLAN)["value"]
     assert one != two
 
 
 def test_numbers_are_those_of_sensitivities_in_law():
     """The book's paths are others than a single contract's, the numbers the same within their errors."""
     plan = Plan(paths=2**15, seed=5)
-    frame = risk_report(books.book(*books.MIXED), books.MARKET, plan=plan).set_index(["trade_id", "greek"])
+    found = risk_report(books.book(*books.MIXED), books.MARKET, plan=plan, estimator="likelihood_ratio")
+    frame = found.set_index(["trade_id", "greek"])
     last = books.MARKET.years(dt.date(2024, 6, 21))
     contract = European(option="put", strike=95.0, expiry=last)
     alone = sensitivities(contract, GBM(vol=0.2), books.MARKET.underlyings["X"].market, estimator=Exact())
@@ -260,7 +270,7 @@ def test_opposite_positions_leave_exactly_nothing():
 
 def test_errors_of_correlated_positions_are_not_added_in_squares():
     spread = books.book(books.trade("long"), books.trade("short", strike=102.0, quantity=-10.0))
-    run = risk_run(spread, books.MARKET, plan=Plan(paths=2**13, seed=1))
+    run = risk_run(spread, books.MARKET, plan=Plan(paths=2**13, seed=1), estimator="likelihood_ratio")
     total = run.totals[run.totals["level"] == "all"].set_index("greek")["stderr"]
     squares = run.frame.groupby("greek")["stderr"].apply(lambda errors: math.sqrt((errors**2).sum()))
     for name in ("price", "delta"):
@@ -276,9 +286,16 @@ def test_error_of_a_total_is_the_spread_over_seeds():
         books.trade("4", contract="asian", fixings="monthly", option="put", book="B"),
         books.trade("5", underlying="Y", strike=50.0, estimator="pathwise"),
     )
-    names = ("price", "delta", "vega")
+    names = ("price", "delta", "rho")  # whose errors 4,400 paths tell at every seed
     runs = [
-        risk_run(books.book(*rows), books.MARKET, greeks=names, plan=Plan(paths=1100, seed=seed), check=False).totals
+        risk_run(
+            books.book(*rows),
+            books.MARKET,
+            greeks=names,
+            estimator="likelihood_ratio",
+            plan=Plan(paths=4400, seed=seed),
+            check=False,
+        ).totals
         for seed in range(80)
     ]
     values, errors = (np.array([run[column] for run in runs]) for column in ("desk_value", "desk_stderr"))
@@ -388,7 +405,7 @@ def test_formula_that_breaks_down_is_no_check_and_loses_no_number(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(Exact, "value", broken)
-    run = risk_run(books.book(books.trade("1")), books.MARKET, plan=PLAN)
+    run = risk_run(books.book(books.trade("1")), books.MARKET, plan=PLAN, estimator="likelihood_ratio")
     assert set(run.frame["status"]) == {"ok"}
     assert list(run.frame["check"]) == ["", *["pathwise"] * 5]
 
@@ -429,17 +446,25 @@ def test_check_is_the_most_trustworthy_other_method():
     assert _check(asian, LikelihoodRatio(), "price") is None
 
 
-def test_right_numbers_agree_and_the_threshold_knows_the_number_of_comparisons(mixed):
-    assert mixed.verdicts == {"agree": 58, "not comparable": 2}
-    uncompared = mixed.frame[mixed.frame["verdict"] == "not comparable"]
-    assert list(uncompared["trade_id"]) == ["asian", "two days"]
-    assert set(uncompared["greek"]) == {"price"}
-    assert mixed.limit == pytest.approx(3.76, abs=0.03)
-    told = mixed.frame[mixed.frame["verdict"] == "agree"]
-    assert (told["z"].abs() < mixed.limit).all()
+def test_right_numbers_agree_and_the_threshold_knows_the_number_of_comparisons():
+    run = risk_run(books.book(*books.MIXED), books.MARKET, plan=Plan(paths=2**16, seed=3))
+    assert set(run.verdicts) <= {"agree", "too weak to tell", "not comparable"}
+    assert run.verdicts["agree"] >= 56
+    assert run.verdicts["not comparable"] == 1
+    uncompared = run.frame[run.frame["verdict"] == "not comparable"]
+    assert (list(uncompared["trade_id"]), list(uncompared["greek"])) == (["two days"], ["price"])
+    assert run.limit == pytest.approx(3.8, abs=0.06)
+    told = run.frame[run.frame["verdict"] == "agree"]
+    assert (told["z"].abs() < run.limit).all()
     assert (told["resolves"] > 0.0).all()
-    by_hand = told[told["check"] == "exact"]
-    np.testing.assert_allclose(by_hand["z"], (by_hand["unit_value"] - by_hand["check_value"]) / by_hand["unit_stderr"], rtol=1e-9)
+
+
+def test_distance_from_a_formula_is_in_errors_of_the_number():
+    run = risk_run(books.book(*books.MIXED), books.MARKET, plan=Plan(paths=2**16, seed=3), estimator="likelihood_ratio")
+    by_hand = run.frame[(run.frame["check"] == "exact") & (run.frame["verdict"] == "agree") & (run.frame["paths"] > 0)]
+    assert len(by_hand) > 20
+    z = (by_hand["unit_value"] - by_hand["check_value"]) / by_hand["unit_stderr"]
+    np.testing.assert_allclose(by_hand["z"], z, atol=0.25)  # z is corrected for skewness
 
 
 def test_wrong_number_differs(monkeypatch):
@@ -455,7 +480,8 @@ def test_wrong_number_differs(monkeypatch):
         return replace(made, samples=samples)
 
     monkeypatch.setattr(LikelihoodRatio, "recipe", shifted)
-    run = risk_run(books.book(books.trade("1")), books.MARKET, greeks=("delta",), plan=Plan(paths=2**14))
+    plan = Plan(paths=2**14)
+    run = risk_run(books.book(books.trade("1")), books.MARKET, greeks=("delta",), plan=plan, estimator="likelihood_ratio")
     assert run.verdicts == {"differ": 1}
     assert run.failed == 0
     assert run.frame["z"].iloc[0] > run.limit
@@ -463,7 +489,7 @@ def test_wrong_number_differs(monkeypatch):
 
 def test_z_has_the_sign_of_the_number_less_its_check():
     rows = (
-        books.trade("lr", contract="asian", fixings="monthly"),
+        books.trade("lr", contract="asian", fixings="monthly", estimator="likelihood_ratio"),
         books.trade("pw", contract="asian", fixings="monthly", estimator="pathwise"),
     )
     frame = risk_report(books.book(*rows), books.MARKET, greeks=("delta", "vega"), plan=PLAN)
@@ -512,7 +538,7 @@ def test_progress_is_told_up_to_the_last_path():
 
 def test_crosscheck_of_a_book_holds_every_method_against_the_reference():
     rows = books.trade("1"), books.trade("2", contract="digital"), books.trade("3", strike=-1.0)
-    run = crosscheck_run(books.book(*rows), books.MARKET, greeks=("delta", "vega"), plan=Plan(paths=2**13))
+    run = crosscheck_run(books.book(*rows), books.MARKET, greeks=("delta", "vega"), plan=Plan(paths=2**16))
     assert (run.rows, run.priced, run.failed) == (3, 2, 1)
     verdicts = run.frame.set_index(["trade_id", "greek", "estimator"])["verdict"]
     assert verdicts["1", "delta", "exact"] == "reference"
@@ -529,7 +555,8 @@ def test_sample_book_prices_without_failure_and_its_checks_agree():
     run = risk_run(frame, load_market(books.DATA / "market.toml"), plan=Plan(paths=2**12, seed=11))
     assert run.rows >= 60
     assert run.failed == 0
-    assert set(run.verdicts) == {"agree", "not comparable"}
+    assert set(run.verdicts) == {"agree", "not comparable", "too weak to tell"}
+    assert run.verdicts["agree"] > 300
     assert len(set(frame["book"])) == 3
     kinds = set(frame["kind"]) - {""}
     assert kinds == {"down-and-out", "down-and-in", "up-and-out", "up-and-in"}
@@ -547,13 +574,16 @@ def test_sample_book_prices_without_failure_and_its_checks_agree():
 def test_event_that_hardly_a_path_sees_is_not_called_a_difference(barrier):
     """No path, or a few, touches the barrier; the formula knows that some would."""
     far = books.trade("far", contract="barrier", barrier=barrier, kind="down-and-in", monitoring="weekly", expiry="2024-03-15")
-    run = risk_run(books.book(far, books.trade("near")), books.MARKET, plan=Plan(paths=2**12, seed=2))
+    rows, plan = books.book(far, books.trade("near")), Plan(paths=2**12, seed=2)
+    run = risk_run(rows, books.MARKET, plan=plan, estimator="likelihood_ratio")
     found = run.frame[run.frame["trade_id"] == "far"]
     assert (found["check_value"] != 0.0).all()
-    assert set(found["verdict"]) <= {"agree", "not comparable"}
-    assert (found["verdict"] == "not comparable").sum() >= 4
-    assert found["note"].str.contains("too few paths").sum() >= 4
-    assert set(run.frame[run.frame["trade_id"] == "near"]["verdict"]) == {"agree"}
+    assert set(found["verdict"]) == {"too weak to tell"}
+    assert not found["resolved"].any()
+    assert found["stderr"].isna().all()
+    assert found["note"].str.contains("error not known").all()
+    assert "differ" not in set(run.frame[run.frame["trade_id"] == "near"]["verdict"])
+    assert run.unresolved >= len(found)
 
 
 @pytest.mark.parametrize("rebate", [0.0, 5.0])

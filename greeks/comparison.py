@@ -116,7 +116,10 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
         gap = gap._replace(stderr=one.stderr + other.stderr, skewness=0.0)
     spreads = found.spread(name, estimator), found.spread(name, reference)
     rounding = _ROUNDING * max(abs(one.value), abs(other.value), *spreads, 1e-300)
-    stderr, bias = max(math.hypot(gap.stderr, one.bias_stderr, other.bias_stderr), rounding), _BIAS * (one.bias + other.bias)
+    biases = _biases(found, name, estimator, reference)
+    if any(math.isnan(size) for size, _ in biases):
+        return Verdict(verdict="too weak to tell", reason="a bias is not known")
+    stderr, bias = max(math.hypot(gap.stderr, *(error for _, error in biases)), rounding), _BIAS * sum(size for size, _ in biases)
     beyond = math.copysign(max(abs(gap.value) - bias, 0.0), gap.value)
     z, wanted = symmetric(beyond / stderr, gap.skewness), student(limit, gap.degrees)
     resolves = wanted * stderr + bias
@@ -125,6 +128,21 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
     if resolves > TOLERANCE * size:
         return Verdict(z=z, resolves=resolves, verdict="too weak to tell", reason=f"differences below {resolves:.2g} do not show")
     return Verdict(z=z, resolves=resolves, verdict="agree")
+
+
+def _biases(found: Answer, name: str, *methods: str) -> list[tuple[float, float]]:
+    """The methods' biases with their standard errors, as far as they can make the numbers differ.
+
+    Methods on the same paths have the bias of their model's time steps in common, so that it counts only against a formula.
+    """
+    estimates = [found.estimates[name, method] for method in methods]
+    if not all(estimate.paths for estimate in estimates):
+        return [(estimate.bias, estimate.bias_stderr) for estimate in estimates]
+    steps = [found.step_biases.get((name, method), (0.0, 0.0)) for method in methods]
+    return [
+        (estimate.bias - bias, math.sqrt(max(estimate.bias_stderr**2 - error**2, 0.0))) if math.isfinite(bias) else (0.0, 0.0)
+        for estimate, (bias, error) in zip(estimates, steps, strict=True)
+    ]
 
 
 _BIAS = 2.0

@@ -40,7 +40,7 @@ def add_biases(
         measured = halvings([sampler for sampler, _ in chosen], plan, parts, threads=threads)
         for (sampler, found), levels in zip(chosen, measured, strict=True):
             for key in found.estimates.keys() & sampler.recipes.keys():
-                found.estimates[key] = _with_bias(found.estimates[key], key, sampler, levels)
+                found.estimates[key], found.step_biases[key] = _with_bias(found.estimates[key], key, sampler, levels)
 
 
 def _share_in_book(sampler: _GreekSampler) -> int:
@@ -52,15 +52,18 @@ def _share_in_book(sampler: _GreekSampler) -> int:
 
 def _with_bias(
     estimate: Estimate, key: tuple[str, str], sampler: _GreekSampler, levels: Sequence[Sequence[Moments]] | Exception
-) -> Estimate:
+) -> tuple[Estimate, tuple[float, float]]:
+    """The estimate with the bias of its time steps, and that bias with its standard error."""
     if isinstance(levels, Exception):
-        return replace(estimate, bias=math.nan, bias_stderr=math.nan, note=_joined(estimate.note, unmeasured(levels)))
+        note = _joined(estimate.note, unmeasured(levels))
+        return replace(estimate, bias=math.nan, bias_stderr=math.nan, note=note), (math.nan, math.nan)
     greek, estimator = key
     group, row, controls = sampler.greeks.index(greek), sampler.rows[estimator], sampler.recipes[key].controls
     used = tuple(range(row + 1, row + 1 + controls))
     bias, stderr = largest([(level[group], controlled(level[group], row, used)) for level in levels])
     note = _joined(estimate.note, remark(levels))
-    return replace(estimate, bias=estimate.bias + bias, bias_stderr=math.hypot(estimate.bias_stderr, stderr), note=note)
+    together = math.hypot(estimate.bias_stderr, stderr)
+    return replace(estimate, bias=estimate.bias + bias, bias_stderr=together, note=note), (bias, stderr)
 
 
 def _joined(*notes: str) -> str:

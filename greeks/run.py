@@ -67,10 +67,13 @@ class Answer:
         By (greek name, estimator name).
     refusals : dict
         Why an estimator does not answer, by the same key.
+    step_biases : dict
+        Size and standard error of the part of an estimate's bias that its model's time steps leave, by the same key.
     """
 
     estimates: dict[tuple[str, str], Estimate] = field(default_factory=dict)
     refusals: dict[tuple[str, str], NotApplicable] = field(default_factory=dict)
+    step_biases: dict[tuple[str, str], tuple[float, float]] = field(default_factory=dict)
     _weights: dict[tuple[str, str], FloatArray] = field(default_factory=dict)
     _moments: dict[str, Moments] = field(default_factory=dict)
 

@@ -88,7 +88,8 @@ class Estimate:
         r"""Interval that holds the true value with probability ``level``; NaN where the error is not known.
 
         :math:`\hat\theta + (1 + 2z^2)\,\gamma\,s/6 \pm (z\,s + b)` with the standard error s, the skewness :math:`\gamma` of the
-        average, the size b of the bias, and z the normal (or, with few degrees of freedom, Student's) quantile.
+        average, the part b of the bias beyond its own standard error, and z the normal (or, with few degrees of freedom, Student's)
+        quantile.
 
         Source: Johnson (1978), "Modified t tests and confidence intervals for asymmetrical populations", JASA 73.
 
@@ -101,7 +102,7 @@ class Estimate:
             raise InvalidInput("level", level, "must lie strictly between 0 and 1")
         z = quantile(level, self.degrees)
         centre = self.value + (1.0 + 2.0 * z * z) / 6.0 * self.skewness * self.stderr
-        half = z * self.stderr + abs(self.bias)
+        half = z * self.stderr + max(abs(self.bias) - self.bias_stderr, 0.0)
         return centre - half, centre + half
 
     def __str__(self) -> str:

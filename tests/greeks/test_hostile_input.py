@@ -155,9 +155,9 @@ def test_spot_at_the_end_of_all_floats_is_a_number_or_a_reason(spot, run):
 
 
 def test_estimate_that_is_not_finite_names_its_field():
-    """The gamma of one contract is a number, 1e155 squared is none, and so there is none in the desk's unit."""
-    market = MarketData(valuation=dt.date(2024, 1, 5), underlyings={"X": Underlying(market=Market(spot=1e155), vol=0.2)})
-    rows = books.book(books.trade("far", strike=1e155, estimator="exact"))
+    """The gamma of one contract is a number; ten thousand times 1.2e154 squared is none, and so there is none in the desk's unit."""
+    market = MarketData(valuation=dt.date(2024, 1, 5), underlyings={"X": Underlying(market=Market(spot=1.2e154), vol=0.2)})
+    rows = books.book(books.trade("far", strike=1.2e154, quantity=1e4, estimator="exact"))
     found = risk_run(rows, market, plan=PLAN, greeks=("delta", "gamma"), check=False)
     assert list(found.frame["status"]) == ["ok", "not finite"]
     (error,) = found.errors.to_dict("records")

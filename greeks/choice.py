@@ -60,8 +60,8 @@ _FEW, _FEWEST_RARE = 300.0, 2**12
 """With fewer paths of the run carrying a Greek a search for a better law is tried; paths of its pilot, and of the smallest such run."""
 
 _UNSEEN = 30.0
-"""How much smaller than they are a pilot may take the variances that controls leave of a payoff that jumps: controls explain it except on the
-paths that jump, and few of these are in a pilot. (Measured: barriers that one path in a thousand touches.)"""
+"""How much smaller than they are a pilot may take the variances that controls leave of a payoff that jumps: controls explain it except
+on the paths that jump, and few of these are in a pilot. (Measured: barriers that one path in a thousand touches.)"""
 
 _ROUNDING = 1e-12
 """What of a number is no error but rounding."""

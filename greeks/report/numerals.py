@@ -25,7 +25,7 @@ def measured(value: float, stderr: float) -> tuple[str, str]:
     if not math.isfinite(stderr) or stderr <= 0.0:
         return plain(value), "0" if stderr == 0.0 else "not known"
     if stderr < _ROUNDING * abs(value):
-        return plain(value), f"{stderr:.1e}"
+        return plain(value), f"{stderr:.1e}" if stderr > 1e-15 * abs(value) else "0"  # less than the value's own last bit
     digits = 1 - math.floor(math.log10(float(f"{stderr:.1e}")))
     if digits > _MOST_DECIMALS:
         size = math.floor(math.log10(max(abs(value), stderr)))

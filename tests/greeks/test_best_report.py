@@ -219,7 +219,8 @@ def test_no_bias_is_lost_between_trades_and_totals():
 
 
 def test_an_error_of_rounding_does_not_print_all_digits():
-    assert measured(102976.5470911, 1.4e-12) == ("102,977", "1.4e-12")
+    assert measured(102976.5470911, 1.4e-12) == ("102,977", "0")
+    assert measured(102976.5470911, 1.4e-8) == ("102,977", "1.4e-08")
     assert measured(102976.5470911, 1.4e-3) == ("102,976.5471", "0.0014")
 
 

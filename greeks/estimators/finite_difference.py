@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
 from greeks.greek import Greek
+from greeks.natural_size import move
 from pricers.contracts.contract import Contract
 from pricers.contracts.jump import Maximum, Minimum
 from pricers.errors import InvalidInput, finite
@@ -136,16 +137,14 @@ def _sum(weighted: list[tuple[float, FloatArray]], out: FloatArray) -> None:
 
 
 def _size(parameter: str, scene: Scene, contract: Contract) -> float:
-    """Natural size of a parameter: of spot and rate, what a standard deviation of the last log-spot is worth."""
-    vol, root = scene.model.scale("vol"), math.sqrt(contract.times[-1])
+    """What a bump is a share of: a usual change (`move`), of the spot a smaller one near a barrier, of time all dates in proportion."""
     match parameter:
         case "spot":
+            vol, root = scene.model.scale("vol"), math.sqrt(contract.times[-1])
             return scene.market.spot * min(math.sqrt(vol * root * _bend(vol, scene, contract)), 1.0)
-        case "rate" | "dividend":
-            return vol / root
         case "time":
             return 1.0
-    return scene.model.scale(parameter)
+    return move(parameter, scene, contract)
 
 
 def _bend(vol: float, scene: Scene, contract: Contract) -> float:

@@ -196,6 +196,17 @@ def test_a_variance_that_no_path_survives():
     assert not found.resolved
 
 
+@pytest.mark.parametrize("option", ["call", "put"])
+def test_a_second_difference_that_cancels_on_all_paths(option):
+    """Rounding was a gamma of 1e-14 +- 1e-16, which differed from the formula's 3e-6 by 1e22 errors."""
+    strike = 60.0 if option == "call" else 160.0
+    contract = Asian(option=option, strike=strike, fixings=schedule(4, 0.25), average="geometric")
+    found = greeks(contract, FiniteDifference(), ("gamma",), paths=2**12)["gamma"]
+    assert (found.value, found.resolved) == (0.0, False)
+    table = crosscheck(contract, VOL, MARKET, greeks=("gamma",), plan=Plan(paths=2**12))
+    assert table.set_index("estimator").verdict["finite_difference"] == "too weak to tell"
+
+
 def test_a_portfolio_of_two_paths_claims_nothing():
     found = greeks(cases.EXACT["european call"], LikelihoodRatio(), paths=2)
     assert not any(estimate.resolved for estimate in found.values())

@@ -46,9 +46,13 @@ def temporary_folder(parent: Path, purpose: str) -> Iterator[Path]:
     """A new marked folder, locked while the block runs and removed at its end (where it is still there)."""
     for _ in range(_TRIES):
         path = parent / fresh(purpose)
-        path.mkdir(parents=True)  # another run that only tried the place may just have removed it again
-        with locked(path) as ours:
-            if ours is False or not path.is_dir():  # another run's `clean` came between the two lines above
+        with contextlib.ExitStack() as stack:
+            try:
+                path.mkdir(parents=True)
+                ours = stack.enter_context(locked(path))
+            except FileNotFoundError:  # another run removed the folder above it or, by `clean`, this one
+                continue
+            if ours is False or not path.is_dir():
                 continue
             try:
                 yield path
@@ -64,7 +68,11 @@ def temporary_file(parent: Path) -> Iterator[Path]:
     for _ in range(_TRIES):
         path = parent / fresh("file")
         path.open("x").close()
-        with locked(path) as ours:
+        with contextlib.ExitStack() as stack:
+            try:
+                ours = stack.enter_context(locked(path))
+            except FileNotFoundError:
+                continue
             if ours is False or not path.is_file():
                 continue
             try:

@@ -78,24 +78,31 @@ def prepare(out: Path) -> Path:
         Where ``out`` holds anything but a report, or cannot be written.
     """
     out = Path(os.path.realpath(out))
-    made = missing(out)
     try:
+        if os.path.lexists(out) and not out.is_dir():
+            raise InvalidInput(_FIELD, str(out), "is a file")
         if out.is_dir():
             with _alone(out):  # what another process moves meanwhile would look foreign
                 _recover(out)
                 _check_contents(out)
-        elif os.path.lexists(out):
-            raise InvalidInput(_FIELD, str(out), "is a file")
-        _make(made)
-        with marks.temporary_folder(out, "probe") as probe, (probe / _LONGEST_FILE).open("wb") as file:
+        _try(out)
+    except OSError as error:
+        raise InvalidInput(_FIELD, str(out), f"cannot be written: {error.strerror or error}") from None
+    return out
+
+
+def _try(out: Path) -> None:
+    """Write a file as a report would, in a temporary folder beside what is there already: ``out`` itself is not made."""
+    made = missing(out)
+    there = made[0].parent if made else out
+    marks.clean(there)
+    with marks.temporary_folder(there, "probe") as probe:
+        deepest = probe.joinpath(*(path.name for path in made))
+        deepest.mkdir(parents=True, exist_ok=True)
+        with (deepest / _LONGEST_FILE).open("wb") as file:
             file.write(bytes(4096))
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
-        raise InvalidInput(_FIELD, str(out), f"cannot be written: {error.strerror or error}") from None
-    finally:
-        tidy(out, made)
-    return out
 
 
 def missing(out: Path) -> tuple[Path, ...]:
@@ -120,7 +127,7 @@ def tidy(out: Path, made: tuple[Path, ...], *, mine: bool = False) -> None:
 
 def _make(folders: tuple[Path, ...]) -> None:
     for path in folders:
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)  # another run that failed may just have removed the folder above it
 
 
 def _names(folder: Path) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.discounting import Discounting
 from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
 from pricers.kernel import kernel
@@ -192,8 +193,8 @@ class Paths:
         Years.
     lanes : int
         Paths.
-    log_discount : float
-        Of the last date, at which contracts pay.
+    discounting : Discounting
+        Discount factors of the dates.
     law : Law
         How the spots move with each parameter.
     foreseen : Needs
@@ -202,7 +203,7 @@ class Paths:
         Today's spot, where the paths start.
     """
 
-    __slots__ = ("_known", "_spot", "foreseen", "initial_spot", "lanes", "law", "log_discount", "times")
+    __slots__ = ("_known", "_spot", "discounting", "foreseen", "initial_spot", "lanes", "law", "times")
 
     def __init__(
         self,
@@ -210,12 +211,12 @@ class Paths:
         times: FloatArray,
         lanes: int,
         spot: Callable[[], FloatArray],
-        log_discount: float,
+        discounting: Discounting,
         law: Law,
         foreseen: Needs = Needs(),  # noqa: B008
         initial_spot: float | None = None,
     ):
-        self.times, self.lanes, self.log_discount, self.law = times, lanes, log_discount, law
+        self.times, self.lanes, self.discounting, self.law = times, lanes, discounting, law
         self.foreseen, self._spot, self.initial_spot = foreseen, spot, initial_spot
         self._known: dict[Hashable, Any] = {}
 
@@ -305,14 +306,6 @@ class Paths:
             self._known[key] = make()
         found: T = self._known[key]
         return found
-
-    def log_discount_slope(self, parameter: str) -> float:
-        """Derivative of the log discount factor by a parameter of market or time."""
-        if parameter == "rate":
-            return -float(self.times[-1])
-        if parameter == "time":
-            return self.log_discount / float(self.times[-1])
-        return 0.0
 
     def _summary(self, name: str, make: Callable[[], FloatArray]) -> FloatArray:
         def known() -> FloatArray:

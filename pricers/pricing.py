@@ -16,6 +16,7 @@ from pricers.exact import exact_greeks
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
+from pricers.present_value import present_value
 from pricers.simulation import simulate
 
 __all__ = ["price"]
@@ -33,7 +34,7 @@ class _PresentValue(Discretised):
 
     def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
         paths = self.model.paths(block, observed, self.market)
-        out[0, 0] = math.exp(paths.log_discount) * self.contract.payoff(paths)
+        present_value(self.contract, paths).write(out[0, 0])
 
 
 METHODS = ("best", "exact", "simulation")

@@ -156,7 +156,7 @@ class Conditional(PathEstimator):
             (path,) = paths
             moved, _, total = laid_open(path, greek, scene)
             key = "conditional", id(contract), moved
-            rows = path.once(key, lambda: math.exp(path.log_discount) * today(claim, total))
+            rows = path.once(key, lambda: path.discounting.factor() * today(claim, total))
             out[0] = picked(rows, moved, greek, path)
 
         needs = Needs(steps=frozenset(greek.parameters))
@@ -174,4 +174,4 @@ def picked(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) 
         case ("dividend",):
             return -slopes[moved.index("rate")]
     (parameter,) = greek.parameters
-    return greek.sign * (slopes[moved.index(parameter)] + path.log_discount_slope(parameter) * value)
+    return greek.sign * (slopes[moved.index(parameter)] + path.discounting.log_slope(parameter) * value)

@@ -22,7 +22,7 @@ from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.sampling.tilted import Tilted
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term", "payoff", "slopes_of"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term", "slopes_of"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,11 +48,6 @@ class Scene:
     def paths(self, block: Block, observed: Observation) -> Paths:
         """The scene's paths of one block, shared with whoever asks for the same (a run interns scenes and observations)."""
         return block.recent((id(self), id(observed)), lambda: self.model.paths(block, observed, self.market, self.stretch))
-
-
-def payoff(contract: Contract, paths: Paths) -> FloatArray:
-    """`Contract.payoff`, not discounted, made once for these paths; not to be written to."""
-    return paths.once(("payoff", id(contract)), lambda: contract.payoff(paths))
 
 
 def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene
 from greeks.greek import Greek
 from greeks.natural_size import move
 from pricers.contracts.contract import Contract
@@ -19,6 +19,7 @@ from pricers.errors import InvalidInput, finite
 from pricers.foreseen import Needs
 from pricers.paths import Paths, add, plane
 from pricers.plan import Plan
+from pricers.present_value import present_value
 
 __all__ = ["FiniteDifference"]
 
@@ -83,7 +84,7 @@ class FiniteDifference(PathEstimator):
         weights = [[row.get(scene, 0.0) for scene in scenes] for row in rows]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            paid = [(math.exp(path.log_discount), payoff(contract, path)) for path in paths]
+            paid = [present_value(contract, path).scaled for path in paths]
             for row, of_row in enumerate(weights):
                 parts = [(weight * discount, x) for weight, (discount, x) in zip(of_row, paid, strict=True) if weight]
                 _sum(parts, out[row])

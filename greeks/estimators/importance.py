@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.cross_entropy import FEWEST, LARGEST_SHARE, Found, search
-from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, Scene, payoff
+from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, Scene
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.discounting import LAST
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import Moments
@@ -22,6 +23,7 @@ from pricers.foreseen import Foreseen, Look, Needs
 from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.present_value import CashFlow, present_value
 from pricers.sampling.tilted import Mixture, Tilted
 
 __all__ = ["ImportanceSampling", "Searched", "segments"]
@@ -175,10 +177,10 @@ class Searched(PathEstimator):
         variance = sampling.unseen(self.lattice) if drivers else 0.0
 
         def apply(paths: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
-            path, discount = paths[0], math.exp(paths[0].log_discount)
-            slopes = math.prod(path.log_discount_slope(parameter) for parameter in greek.parameters)
+            path, discount = paths[0], paths[0].discounting.factor()
+            slopes = math.prod(path.discounting.log_slope(parameter) for parameter in greek.parameters)
             shift = greek.sign * discount * found.centre * slopes
-            _apply(weights, own_share, shift, payoff(centred, path), first, out)
+            _apply(weights, own_share, shift, present_value(centred, path).at_last_date(), first, out)
             for driver in range(drivers if each else 0):
                 rows = out[first + 2 + each * driver : first + 2 + each * (driver + 1)]
                 residual, seen, squares = weights[2 + 3 * driver : 5 + 3 * driver]
@@ -273,13 +275,17 @@ class Centred(Contract):
         """The contract's."""
         return self.contract.initial_spot_derivative(paths)
 
-    def payoff(self, paths: Paths) -> FloatArray:
-        """See `Contract.payoff`."""
-        return payoff(self.contract, paths) - self.centre
+    def cash_flows(self, paths: Paths) -> Sequence[CashFlow]:
+        """The contract's, the constant taken off at the last date."""
+        flows = self.contract.cash_flows(paths)
+        match flows:
+            case [CashFlow(amount, date)] if date == LAST:
+                return (CashFlow(amount - self.centre),)
+        return (*flows, CashFlow(np.full(paths.lanes, -self.centre)))
 
-    def derivative(self, paths: Paths, parameter: str) -> FloatArray:
-        """See `Contract.derivative`: the contract's."""
-        return self.contract.derivative(paths, parameter)
+    def cash_flow_slopes(self, paths: Paths, parameter: str) -> Sequence[CashFlow]:
+        """The contract's."""
+        return self.contract.cash_flow_slopes(paths, parameter)
 
 
 def _work(asked: ImportanceSampling, contract: Contract) -> float:
@@ -322,7 +328,8 @@ def _searched(
             factors=model.factors,
             foreseen=Foreseen((look,)),
         )
-        paid = np.array(contract.payoff(model.paths(block, observed, scene.market, scene.stretch)))
+        paths = model.paths(block, observed, scene.market, scene.stretch)
+        paid = np.array(present_value(contract, paths).at_last_date())
         y = np.array(block.coordinates())
         block.forget()
         return y, paid

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, needs_initial_spot_term, payoff
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, needs_initial_spot_term
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
-from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.present_value import present_value
 
 __all__ = ["LikelihoodRatio"]
 
 FloatArray = npt.NDArray[np.float64]
-
-
-@kernel
-def _weigh(payoff, score, slope, factor, out):
-    """Payoff times score, the discount factor's slope added, and the score."""
-    weighed, control = out[0], out[1]
-    for lane in range(out.shape[1]):
-        weighed[lane] = factor * payoff[lane] * (score[lane] + slope)
-        control[lane] = score[lane]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +48,13 @@ class LikelihoodRatio(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            paid, discount = payoff(contract, path), math.exp(path.log_discount)
+            value = present_value(contract, path)
             if not greek.parameters:
-                np.multiply(paid, discount, out=out[0])
+                value.write(out[0])
                 return
-            _weigh(paid, path.score(*greek.parameters), path.log_discount_slope(greek.parameters[0]), greek.sign * discount, out)
+            value.write_times_score(path.score(*greek.parameters), greek.parameters[0], greek.sign, out)
             if beside:
-                moved = contract.initial_spot_derivative(path) * (greek.sign * discount)
+                moved = contract.initial_spot_derivative(path) * (greek.sign * path.discounting.factor())
                 out[0] += moved if len(greek.parameters) == 1 else moved * path.score(greek.parameters[1])
 
         needs = Needs(summaries=contract.summaries, scores=frozenset(greek.parameters))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene
 from greeks.estimators.smoothing import Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import positive
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.present_value import present_value
 
 __all__ = ["Localised"]
 
@@ -68,14 +68,14 @@ class Localised(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             if not greek.parameters:
-                np.multiply(payoff(contract, path), math.exp(path.log_discount), out=out[0])
+                present_value(contract, path).write(out[0])
                 return
-            factor = greek.sign * math.exp(path.log_discount)
+            factor = greek.sign * path.discounting.factor()
             score, x = path.score(*greek.parameters), spread.distance(path)
-            weight = factor * (score + path.log_discount_slope(greek.parameters[0]))
+            weight = factor * (score + path.discounting.log_slope(greek.parameters[0]))
             first, *others = (_localised(spread, path, greek, x, width, factor, weight) for width in widths)
             if self.width is None:
-                others.append(weight * payoff(contract, path))
+                others.append(weight * present_value(contract, path).at_last_date())
             out[0], out[1] = first, score
             for row, other in zip(out[2:], others, strict=True):
                 np.subtract(first, other, out=row)

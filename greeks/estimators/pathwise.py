@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, payoff, slopes_of
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene, slopes_of
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.foreseen import Needs
-from pricers.paths import Paths, add
+from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.present_value import present_value, write_derivative, write_mixed_derivative
 
 __all__ = ["Pathwise"]
 
@@ -59,18 +59,14 @@ class Pathwise(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            discount = math.exp(path.log_discount)
-            if not greek.parameters:
-                np.multiply(payoff(contract, path), discount, out=out[0])
-                return
-            first, *second = greek.parameters
-            np.multiply(contract.derivative(path, first), greek.sign * discount, out=out[0])
-            if second:
-                out[0] *= path.score(second[0]) - (1.0 / scene.market.spot if second[0] == "spot" else 0.0)
-                return
-            by_discount = path.log_discount_slope(first)
-            if by_discount:
-                add(greek.sign * by_discount * discount, payoff(contract, path), out[0])
+            match greek.parameters:
+                case ():
+                    present_value(contract, path).write(out[0])
+                case (parameter,):
+                    write_derivative(contract, path, parameter, greek.sign, out[0])
+                case (parameter, other):
+                    score = path.score(other) - (1.0 / scene.market.spot if other == "spot" else 0.0)
+                    write_mixed_derivative(contract, path, parameter, score, other, greek.sign, out[0])
 
         slopes = slopes_of(contract, greek.parameters[:1])
         needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))

@@ -476,7 +476,7 @@ class Preintegrated(PathEstimator):
             (path,) = paths
             found = path.once(("preintegrated", claim), lambda: _integrated(claim, forward, path))
             number, *more = _derivatives(found, path, greek.parameters)
-            np.multiply(number, greek.sign * math.exp(path.log_discount), out=out[0])
+            np.multiply(number, greek.sign * path.discounting.factor(), out=out[0])
             for row, control in zip(out[1:], (*found.controls, *more), strict=True):
                 row[:] = control
 
@@ -495,5 +495,5 @@ def _derivatives(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -
             return (found.bend / found.steps.spot**2,)
         case (parameter,):
             slope, *control = found.slopes(path, parameter)
-            return (slope + path.log_discount_slope(parameter) * found.value, *control)
+            return (slope + path.discounting.log_slope(parameter) * found.value, *control)
     raise AssertionError(parameters)

@@ -58,7 +58,7 @@ class Relaxed(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            factor = greek.sign * math.exp(path.log_discount)
+            factor = greek.sign * path.discounting.factor()
             wide, narrow = (factor * _relaxed(spread, path, greek, w) for w in (width, 0.5 * width))
             out[0], out[1] = wide, (4.0 / 3.0) * (wide - narrow)
 

@@ -69,7 +69,7 @@ class Spread:
         if second:
             explicit = path.law.tangent("spot")[0] if second == ["spot"] else 0.0
             return slope * (path.score(second[0]) - explicit)
-        by_discount = path.log_discount_slope(first)
+        by_discount = path.discounting.log_slope(first)
         return slope + by_discount * self.value(path, ramp) if by_discount else slope
 
     def _sides(self, path: Paths) -> tuple[FloatArray | float, FloatArray | float]:

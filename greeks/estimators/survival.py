@@ -94,7 +94,7 @@ class OneStepSurvival(PathEstimator):
             moved, steps, total = laid_open(path, greek, scene)
             bent = path.foreseen.bent or len(greek.parameters) > 1
             key = "survival", id(contract), moved, bent
-            estimate, control = path.once(key, lambda: math.exp(path.log_discount) * _sampled(contract, steps, total, bent))
+            estimate, control = path.once(key, lambda: path.discounting.factor() * _sampled(contract, steps, total, bent))
             out[0], out[1] = picked(estimate, moved, greek, path), picked(control, moved, greek, path)
 
         needs = Needs(steps=frozenset(greek.parameters), bent=len(greek.parameters) > 1)

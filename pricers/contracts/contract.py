@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, ClassVar
 
@@ -15,6 +16,7 @@ from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
 from pricers.kernel import kernel
 from pricers.paths import Line, Paths
+from pricers.present_value import CashFlow
 from pricers.workspace import empty
 
 __all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise", "exercise_slope"]
@@ -74,7 +76,10 @@ def cash_if(option: str, value: Line, strike: float, cash: float) -> FloatArray:
 
 
 class Contract(ABC):
-    """Terms only: no model, no market, no paths. It pays once, at the last of its dates."""
+    """Terms only: no model, no market, no paths.
+
+    A contract that pays once, at the last of its dates, says its `payoff`; one that pays on several dates says its `cash_flows`.
+    """
 
     family: ClassVar[str]
     """The name of the contract's family in a table of trades."""
@@ -114,7 +119,7 @@ class Contract(ABC):
 
     @property
     def largest_payment(self) -> float:
-        """The most that can be paid; infinite where there is no bound."""
+        """The most that can be paid at the last date; infinite where there is no bound, or payments before it."""
         return math.inf
 
     @property
@@ -141,9 +146,23 @@ class Contract(ABC):
             Where it cannot be computed.
         """
 
-    @abstractmethod
+    def cash_flows(self, paths: Paths) -> Sequence[CashFlow]:
+        """What is paid along each path, at dates of the contract's own; by default the payoff at the last one."""
+        return (CashFlow(self.payoff(paths)),)
+
+    def cash_flow_slopes(self, paths: Paths, parameter: str) -> Sequence[CashFlow]:
+        """The derivatives of the amounts of `cash_flows` by a parameter along each path, discount factors held.
+
+        Raises
+        ------
+        NotApplicable
+            As `derivative`, which is the default.
+        """
+        return (CashFlow(self.derivative(paths, parameter)),)
+
     def payoff(self, paths: Paths) -> FloatArray:
-        """What is paid at the last date, undiscounted, [lane]."""
+        """What is paid at the last date, undiscounted, [lane], where nothing is paid before."""
+        raise NotImplementedError(f"{type(self).__name__} must define payoff or cash_flows")
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         r"""Derivative of the payoff, [lane], by a parameter along each path: see `pricers.paths.Paths.slope`.

@@ -84,7 +84,7 @@ class GBM(Model):
             times=made.times,
             lanes=block.lanes,
             spot=law.spots,
-            log_discount=made.log_discount,
+            discounting=made.discounting,
             law=law,
             foreseen=look.needs,
             initial_spot=market.spot,

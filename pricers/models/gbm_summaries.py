@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from pricers.discounting import Discounting
 from pricers.draws import Block, Observation, increments
 from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
@@ -229,8 +230,8 @@ class GBMSteps:
         Mean of the log-spot.
     mean_time, mean_shifted, mean_level : float
         Means over the dates.
-    log_discount : float
-        Of the last date.
+    discounting : Discounting
+        Discount factors of the dates.
     """
 
     times: FloatArray
@@ -242,7 +243,7 @@ class GBMSteps:
     mean_time: float
     mean_shifted: float
     mean_level: float
-    log_discount: float
+    discounting: Discounting
 
 
 @lru_cache(maxsize=1024)
@@ -263,7 +264,7 @@ def steps(vol: float, observed: Observation, market: Market, stretch: float) -> 
         mean_time=float(times.sum()) / count,
         mean_shifted=float(shifted.sum()) / count,
         mean_level=float(level.sum()) / count,
-        log_discount=stretch * float(market.log_discount(observed.times[-1])),
+        discounting=Discounting.of(market, observed, stretch),
     )
 
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from pricers.discounting import Discounting
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, positive
 from pricers.foreseen import Look
@@ -96,7 +97,7 @@ class Heston(Model):
             times=times,
             lanes=block.lanes,
             spot=lambda: spots(spot=market.spot, growth=growth, rho=self.rho, rows=rows, path=stage.path()),
-            log_discount=stretch * float(market.log_discount(observed.times[-1])),
+            discounting=Discounting.of(market, observed, stretch),
             law=stage.law(
                 ConditionalNormal(
                     kind=self.kind,

@@ -20,6 +20,7 @@ from greeks import (
     sensitivities,
 )
 from pricers import AsianDigital, Barrier, Digital, European, Heston, PathFunction, Plan, schedule
+from pricers.discounting import Discounting
 from pricers.draws import Block, Observation
 from pricers.paths import Law, Paths
 
@@ -70,7 +71,9 @@ def test_the_slopes_of_a_jump_are_differences(name, shape):
 
     def moved(by):
         spot = path.spot * np.exp(by * tangent)
-        return Paths(times=path.times, lanes=path.lanes, spot=lambda: spot, log_discount=0.0, law=Written())
+        return Paths(
+            times=path.times, lanes=path.lanes, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=Written()
+        )
 
     jump, here = contract.jump, moved(0.0)
     for slope, value in (

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pricers import Asian, AsianDigital, Barrier, Digital, European, InvalidInput, NotApplicable, PathFunction, Plan, schedule
+from pricers.discounting import Discounting
 from pricers.paths import Law, Paths
 
 
@@ -24,7 +25,13 @@ class Written(Law):
 def given(*lanes, tangent=None):
     """Paths written down by hand, one argument a path."""
     spot, law = np.ascontiguousarray(np.array(lanes, dtype=float).T), Written(tangent)
-    return Paths(times=np.arange(1.0, len(spot) + 1.0), lanes=len(lanes), spot=lambda: spot, log_discount=0.0, law=law)
+    return Paths(
+        times=np.arange(1.0, len(spot) + 1.0),
+        lanes=len(lanes),
+        spot=lambda: spot,
+        discounting=Discounting((1.0,), (0.0,)),
+        law=law,
+    )
 
 
 PATHS = given((90.0, 110.0, 120.0), (105.0, 80.0, 95.0), (100.0, 100.0, 100.0))

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from pricers import GBM, InvalidInput, Market, NotApplicable, PathFunction, Plan, price, schedule
+from pricers.discounting import Discounting
 from pricers.own_payoffs.compiled import compiled
 from pricers.paths import Law, Paths
 
@@ -31,7 +32,12 @@ class Written(Law):
 
 def paths(spot=SPOTS, start=None):
     return Paths(
-        times=np.array(MONTHLY), lanes=spot.shape[1], spot=lambda: spot, log_discount=0.0, law=Written(), initial_spot=start
+        times=np.array(MONTHLY),
+        lanes=spot.shape[1],
+        spot=lambda: spot,
+        discounting=Discounting((1.0,), (0.0,)),
+        law=Written(),
+        initial_spot=start,
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, ZeroCurve, price, schedule
+from pricers.discounting import Discounting
 from pricers.draws import Block, Observation
 from pricers.estimate import Moments, controlled
 from pricers.foreseen import Foreseen, Look, Needs
@@ -64,7 +65,7 @@ def test_gbm_paths_scores_and_tangents_against_plain_python(stretch):
             )
         for pair in (("spot", "spot"), ("spot", "vol"), ("vol", "vol")):
             assert paths.score(*pair)[lane] == pytest.approx(twin.second_score(*pair), rel=2e-6, abs=1e-6)
-    assert paths.log_discount == pytest.approx(stretch * float(CURVE.log_discount(0.9)), rel=1e-15)
+    assert paths.discounting.log_factors[-1] == pytest.approx(stretch * float(CURVE.log_discount(0.9)), rel=1e-15)
 
 
 def test_summaries_of_paths_against_plain_python():
@@ -162,7 +163,7 @@ class NoLaw(Law):
 def test_nan_is_neither_minimum_nor_maximum_of_others():
     spot = np.full((4, 7), 100.0)
     spot[2, 5] = math.nan
-    paths = Paths(times=np.array(DATES), lanes=7, spot=lambda: spot, log_discount=0.0, law=NoLaw())
+    paths = Paths(times=np.array(DATES), lanes=7, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=NoLaw())
     assert math.isnan(paths.minimum[5])
     assert math.isnan(paths.maximum[5])
     assert math.isnan(paths.mean[5])

@@ -255,7 +255,7 @@ def test_delta_vega_and_rho_from_here_are_the_finance_estimators_on_the_same_dra
     paths = MODEL.paths(block, Observation(TIMES, TIMES), market)
     recorded = copy(gbm_paths(model=MODEL, market=market, times=TIMES))
     recorded.sample = lambda rng, samples: paths.spot.T
-    discounted = math.exp(paths.log_discount) * contract.payoff(paths)
+    discounted = paths.discounting.factor() * contract.payoff(paths)
     found = gradient(lambda x: discounted, recorded, samples=plan.paths, rng=0)
     for greek, name in names.items():
         discounting = -TIMES[-1] * found.mean.value if greek == "rho" else 0.0  # the discount factor moves too

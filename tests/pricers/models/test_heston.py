@@ -96,7 +96,7 @@ def test_paths_against_plain_python(model, scheme):
         if all(sum(s2 for _, _, s2, _ in steps[a:b]) > 0.0 for a, b in ((0, 2), (2, 3), (3, 6), (6, 7), (7, 10))):
             returns = naive_heston.between(steps, observed.index.tolist())
             assert paths.spot[:, lane] == pytest.approx(naive_heston.spots(100.0, growth, returns), rel=1e-9)
-    assert paths.log_discount == pytest.approx(stretch * float(CURVE.log_discount(1.0)), rel=1e-15)
+    assert paths.discounting.log_factors[-1] == pytest.approx(stretch * float(CURVE.log_discount(1.0)), rel=1e-15)
 
 
 def test_a_step_has_the_variance_s_mean_and_variance_and_the_spot_s_mean():

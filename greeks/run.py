@@ -24,9 +24,10 @@ from pricers.discretisation import Discretised
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, Statistics
-from pricers.foreseen import Look
+from pricers.foreseen import Look, Needs
 from pricers.plan import Plan
 from pricers.simulation import simulate
+from pricers.tracing import remembered, traced
 
 __all__ = ["Answer", "Job", "answer", "prepared"]
 
@@ -151,10 +152,10 @@ class _GreekSampler(Discretised):
                 market=s.market,
                 stretch=s.stretch,
                 observed=self.observed,
-                needs=recipe.needs,
+                needs=_requested(recipe, greek, estimator, job),
                 sampling=recipe.reweighting.sampling if recipe.reweighting is not None else None,
             )
-            for recipe in self.recipes.values()
+            for (greek, estimator), recipe in self.recipes.items()
             for s in recipe.scenes
         )
 
@@ -182,6 +183,24 @@ class _GreekSampler(Discretised):
                 paths = tuple(scene.paths(tilted, observed) for scene in recipe.scenes)
                 recipe.samples(paths, rows)
                 reweighting.apply(paths, tilted.weights(), rows)
+
+
+def _requested(recipe: Recipe, greek: str, estimator: str, job: Job) -> Needs:
+    """What a recipe asks of its paths."""
+    scene, contract = job.scene, job.contract
+    (method,) = (e for e in job.estimators if e.name == estimator)
+    method = (method.method(greek) if isinstance(method, Chosen) else None) or method
+
+    def trace() -> Needs:
+        return traced(
+            lambda paths: recipe.samples(paths, np.empty((recipe.rows, paths[0].lanes))),
+            count=len(recipe.scenes),
+            times=contract.times,
+            spot=scene.market.spot,
+            vol=scene.model.scale("vol"),
+        )
+
+    return remembered((method, greek, recipe.rows, len(recipe.scenes), type(scene.model)), contract, trace)
 
 
 def answer(

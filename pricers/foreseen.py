@@ -33,15 +33,15 @@ class Needs:
         Summaries and the parameters that they are differentiated by along the path.
     steps : frozenset of str
         Parameters that the tangents or steps of every date are taken by.
-    bent : bool
-        Whether something made of the steps is differentiated twice by the spot.
+    second_order : bool
+        Whether what is made of the steps is differentiated twice by the spot.
     """
 
     summaries: frozenset[str] = frozenset()
     scores: frozenset[str] = frozenset()
     slopes: frozenset[tuple[str, str]] = frozenset()
     steps: frozenset[str] = frozenset()
-    bent: bool = False
+    second_order: bool = False
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
@@ -49,7 +49,7 @@ class Needs:
             scores=self.scores | other.scores,
             slopes=self.slopes | other.slopes,
             steps=self.steps | other.steps,
-            bent=self.bent or other.bent,
+            second_order=self.second_order or other.second_order,
         )
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -138,6 +138,10 @@ class Steps:
         M and s.
     mean_slope, stdev_slope : ndarray [parameter, time, lane] or [parameter, time, 1]
         Derivatives of M and s; by ``spot`` zero, since only the start moves.
+    parameters : tuple of str
+        What they are differentiated by.
+    second_order : bool
+        Whether somebody differentiates twice by the spot what is made of them.
     """
 
     spot: float
@@ -146,6 +150,8 @@ class Steps:
     stdev: FloatArray
     mean_slope: FloatArray
     stdev_slope: FloatArray
+    parameters: tuple[str, ...] = ()
+    second_order: bool = False
 
 
 class Law(ABC):
@@ -197,13 +203,11 @@ class Paths:
         Discount factors of the dates.
     law : Law
         How the spots move with each parameter.
-    foreseen : Needs
-        What will be asked for, as far as known.
     initial_spot : float, optional
         Today's spot, where the paths start.
     """
 
-    __slots__ = ("_known", "_spot", "discounting", "foreseen", "initial_spot", "lanes", "law", "times")
+    __slots__ = ("_known", "_requested", "_spot", "discounting", "initial_spot", "lanes", "law", "times")
 
     def __init__(
         self,
@@ -213,11 +217,11 @@ class Paths:
         spot: Callable[[], FloatArray],
         discounting: Discounting,
         law: Law,
-        foreseen: Needs = Needs(),  # noqa: B008
+        requested: Needs = Needs(),  # noqa: B008
         initial_spot: float | None = None,
     ):
         self.times, self.lanes, self.discounting, self.law = times, lanes, discounting, law
-        self.foreseen, self._spot, self.initial_spot = foreseen, spot, initial_spot
+        self._requested, self._spot, self.initial_spot = requested, spot, initial_spot
         self._known: dict[Hashable, Any] = {}
 
     @property
@@ -299,6 +303,24 @@ class Paths:
     def score(self, *parameters: str) -> FloatArray:
         """`Law.score`, computed once."""
         return self.once(parameters, lambda: self.law.score(parameters))
+
+    @property
+    def parameters_asked(self) -> frozenset[str]:
+        """What the run differentiates steps or tangents by, as far as known: Greeks may share one pass. No number depends on it."""
+        return self._requested.steps
+
+    def steps(self, *parameters: str) -> Steps:
+        """`Law.steps` by the spot, by these parameters and by all others that the run asks for, so that Greeks share them.
+
+        A parameter that is named twice asks for a second derivative.
+        """
+        asked = {*parameters, *self.parameters_asked} - {"spot"}
+        second_order = self._requested.second_order or len(set(parameters)) < len(parameters)
+        key = "spot", *sorted(asked)
+        return self.once(("steps", key, second_order), lambda: self._steps(key, second_order))
+
+    def _steps(self, parameters: tuple[str, ...], second_order: bool) -> Steps:
+        return replace(self.law.steps(parameters), parameters=parameters, second_order=second_order)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """``make()``, made once for these paths: for what several Greeks or contracts need."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 
 import numpy as np
 import numpy.typing as npt
@@ -67,10 +65,8 @@ class Combined(PathEstimator):
 
         controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
         scenes = tuple(scene for recipe in recipes for scene in recipe.scenes)
-        needs = reduce(or_, (recipe.needs for recipe in recipes))
         return Recipe(
             scenes=scenes,
-            needs=needs,
             samples=samples,
             controls=controls,
             heavy_tails=any(recipe.heavy_tails for recipe in recipes),

@@ -16,12 +16,11 @@ from pricers.contracts.contract import Contract
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
 from pricers.workspace import empty
 
-__all__ = ["Claim", "Conditional", "Total", "laid_open", "picked", "today"]
+__all__ = ["Claim", "Conditional", "Total", "select_greek", "today", "total_return"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -87,17 +86,11 @@ class Total(NamedTuple):
         return cls(steps.spot, mean, variance, steps.mean_slope.sum(axis=1), spread)
 
 
-def laid_open(path: Paths, greek: Greek, scene: Scene) -> tuple[tuple[str, ...], Steps, Total]:
-    """The steps of some paths, with derivatives by the spot and by all else that is foreseen to be asked for, made once.
-
-    The dividend yield moves growth as the rate does, the other way: who asks for it finds the rate.
-    """
-    asked = {"spot", *greek.parameters, *path.foreseen.steps}
-    asked |= {"rate"} if "dividend" in asked else set()
-    moved = tuple(name for name in ("spot", "rate", "vol", "time", *scene.model.parameters) if name in asked)
-    steps: Steps = path.once(("steps", moved), lambda: path.law.steps(moved))
-    total: Total = path.once(("total", moved), lambda: Total.of(steps))
-    return moved, steps, total
+def total_return(path: Paths, *parameters: str) -> Total:
+    """The sums of `pricers.paths.Paths.steps`, made once."""
+    steps = path.steps(*parameters)
+    total: Total = path.once(("total", steps.parameters), lambda: Total.of(steps))
+    return total
 
 
 def today(claim: Claim, total: Total, tilts: FloatArray | None = None) -> FloatArray:
@@ -154,16 +147,15 @@ class Conditional(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            moved, _, total = laid_open(path, greek, scene)
+            moved, total = path.steps(*greek.parameters).parameters, total_return(path, *greek.parameters)
             key = "conditional", id(contract), moved
             rows = path.once(key, lambda: path.discounting.factor() * today(claim, total))
-            out[0] = picked(rows, moved, greek, path)
+            out[0] = select_greek(rows, moved, greek, path)
 
-        needs = Needs(steps=frozenset(greek.parameters))
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, exact_if_constant=True)
+        return Recipe(scenes=(scene,), samples=samples, exact_if_constant=True)
 
 
-def picked(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) -> FloatArray:
+def select_greek(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) -> FloatArray:
     """A Greek from rows of value, second derivative by spot, and first derivatives at a fixed discount factor."""
     value, bend, slopes = rows[0], rows[1], rows[2:]
     match greek.parameters:
@@ -171,7 +163,5 @@ def picked(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) 
             return value
         case ("spot", "spot"):
             return bend
-        case ("dividend",):
-            return -slopes[moved.index("rate")]
     (parameter,) = greek.parameters
     return greek.sign * (slopes[moved.index(parameter)] + path.discounting.log_slope(parameter) * value)

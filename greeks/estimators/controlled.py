@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, reduce
-from operator import or_
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -100,8 +99,7 @@ class Controlled(PathEstimator):
                     recipe.samples(paths, out[row : row + 1])
                 _centre(out[row], worth)
 
-        needs = reduce(or_, (recipe.needs for recipe, _ in known), inner.needs)
-        return replace(inner, needs=needs, samples=samples, controls=inner.controls + len(known))
+        return replace(inner, samples=samples, controls=inner.controls + len(known))
 
     def _claims(self, contract: Contract) -> tuple[Contract, ...]:
         claims = self.claims if self.claims is not None else _relatives(contract)

@@ -15,14 +15,13 @@ from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Moments
-from pricers.foreseen import Needs
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.sampling.tilted import Tilted
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term", "slopes_of"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -76,12 +75,6 @@ def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:
     return True
 
 
-def slopes_of(contract: Contract, parameters: tuple[str, ...]) -> frozenset[tuple[str, str]]:
-    """The derivatives of summaries that a payoff's own is made of."""
-    names = {"log_last" if summary == "last" else summary for summary in contract.summaries}
-    return frozenset((name, parameter) for name in names for parameter in parameters)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reweighting:
     """What paths count for that are drawn from another law than the scenario's.
@@ -113,8 +106,6 @@ class Recipe:
     ----------
     scenes : tuple of Scene
         What to simulate, on the same normals.
-    needs : Needs
-        What of the paths of each of them: a hint for models.
     samples : callable
         From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
         control rows, then the rows that measure the bias.
@@ -136,7 +127,6 @@ class Recipe:
     """
 
     scenes: tuple[Scene, ...]
-    needs: Needs
     samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""

@@ -16,7 +16,6 @@ from greeks.natural_size import move
 from pricers.contracts.contract import Contract
 from pricers.contracts.jump import Maximum, Minimum
 from pricers.errors import InvalidInput, finite
-from pricers.foreseen import Needs
 from pricers.paths import Paths, add, plane
 from pricers.plan import Plan
 from pricers.present_value import present_value
@@ -94,7 +93,6 @@ class FiniteDifference(PathEstimator):
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
         return Recipe(
             scenes=scenes,
-            needs=Needs(summaries=contract.summaries),
             samples=samples,
             note=f"bump {bumps}" if bumps else "",
             relative_bias=0.0 if measured else share**2,

@@ -19,12 +19,13 @@ from pricers.discounting import LAST
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import Moments
-from pricers.foreseen import Foreseen, Look, Needs
+from pricers.foreseen import Foreseen, Look
 from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import CashFlow, present_value
 from pricers.sampling.tilted import Mixture, Tilted
+from pricers.tracing import traced
 
 __all__ = ["ImportanceSampling", "Searched", "segments"]
 
@@ -262,11 +263,6 @@ class Centred(Contract):
         return self.contract.gradient_lacks_because
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The contract's."""
-        return self.contract.summaries
-
-    @property
     def uses_initial_spot(self) -> bool:
         """The contract's."""
         return self.contract.uses_initial_spot
@@ -308,9 +304,10 @@ def _searched(
     between = len(model.lattice(times, *plan.steps)) > len(times)
     dates = tuple(int(i) + 1 for i in index)
     ends = segments(lattice, dates, wanted, between=between)
-    look = Look(
-        model=model, market=scene.market, stretch=scene.stretch, observed=observed, needs=Needs(summaries=contract.summaries)
+    needs = traced(
+        lambda paths: present_value(contract, paths[0]), count=1, times=times, spot=scene.market.spot, vol=model.scale("vol")
     )
+    look = Look(model=model, market=scene.market, stretch=scene.stretch, observed=observed, needs=needs)
 
     def draw(mixture: Mixture, first: int, count: int) -> tuple[FloatArray, FloatArray]:
         tilted = Tilted(mixture=mixture, ends=ends, dates=dates, factors=model.factors)

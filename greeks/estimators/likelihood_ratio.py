@@ -12,7 +12,6 @@ from greeks.estimators.estimator import PathEstimator, Recipe, Scene, needs_init
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value
@@ -57,5 +56,4 @@ class LikelihoodRatio(PathEstimator):
                 moved = contract.initial_spot_derivative(path) * (greek.sign * path.discounting.factor())
                 out[0] += moved if len(greek.parameters) == 1 else moved * path.score(greek.parameters[1])
 
-        needs = Needs(summaries=contract.summaries, scores=frozenset(greek.parameters))
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=1 if greek.parameters else 0)
+        return Recipe(scenes=(scene,), samples=samples, controls=1 if greek.parameters else 0)

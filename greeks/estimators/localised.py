@@ -80,8 +80,7 @@ class Localised(PathEstimator):
             for row, other in zip(out[2:], others, strict=True):
                 np.subtract(first, other, out=row)
 
-        needs, rows = spread.needs(greek), controls if greek.parameters else 0
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=rows)
+        return Recipe(scenes=(scene,), samples=samples, controls=controls if greek.parameters else 0)
 
 
 def _localised(

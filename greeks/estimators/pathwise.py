@@ -8,11 +8,10 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, slopes_of
+from greeks.estimators.estimator import PathEstimator, Recipe, Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value, write_derivative, write_mixed_derivative
@@ -68,7 +67,5 @@ class Pathwise(PathEstimator):
                     score = path.score(other) - (1.0 / scene.market.spot if other == "spot" else 0.0)
                     write_mixed_derivative(contract, path, parameter, score, other, greek.sign, out[0])
 
-        slopes = slopes_of(contract, greek.parameters[:1])
-        needs = Needs(summaries=contract.summaries, slopes=slopes, scores=frozenset(greek.parameters[1:]))
         note = contract.derivative_note if greek.parameters else ""
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, note=note)
+        return Recipe(scenes=(scene,), samples=samples, note=note)

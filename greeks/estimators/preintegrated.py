@@ -34,7 +34,6 @@ from greeks.greek import Greek
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.kernel import device, kernel
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
@@ -360,7 +359,7 @@ class _Integrated(NamedTuple):
         if parameter not in known:
             steps = _steps(path, parameter, self.by.shape[1])
             if steps.mean_slope.shape[-1] == steps.stdev_slope.shape[-1] == 1:
-                known |= self._along_shared(path, tuple(sorted({parameter, *(path.foreseen.steps & _SHARED)})))
+                known |= self._along_shared(path, tuple(sorted({parameter, *(path.parameters_asked & _SHARED)})))
             else:
                 out = np.empty((len(self.by) // 2, len(self.value)))
                 for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
@@ -480,10 +479,9 @@ class Preintegrated(PathEstimator):
             for row, control in zip(out[1:], (*found.controls, *more), strict=True):
                 row[:] = control
 
-        needs = Needs(steps=frozenset(greek.parameters[:1]))
         controls = 5 + (len(greek.parameters) == 1 and greek.parameters != ("spot",))
         controls = controls if claim.mean.arithmetic else 0
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=controls, exact_if_constant=True)
+        return Recipe(scenes=(scene,), samples=samples, controls=controls, exact_if_constant=True)
 
 
 def _derivatives(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -> tuple[FloatArray, ...]:

@@ -62,7 +62,7 @@ class Relaxed(PathEstimator):
             wide, narrow = (factor * _relaxed(spread, path, greek, w) for w in (width, 0.5 * width))
             out[0], out[1] = wide, (4.0 / 3.0) * (wide - narrow)
 
-        return Recipe(scenes=(scene,), needs=spread.needs(greek), samples=samples, note=f"width {width:.3g}", bias_rows=(1,))
+        return Recipe(scenes=(scene,), samples=samples, note=f"width {width:.3g}", bias_rows=(1,))
 
 
 def _relaxed(spread: Spread, path: Paths, greek: Greek, width: float) -> FloatArray:

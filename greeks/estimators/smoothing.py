@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import Scene, slopes_of
+from greeks.estimators.estimator import Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.paths import Paths
 
 __all__ = ["Spread", "spread_of", "typical_width"]
@@ -35,12 +34,6 @@ class Spread:
 
     contract: Contract
     jump: Jump
-
-    def needs(self, greek: Greek) -> Needs:
-        """What of the paths `greek` asks for."""
-        first = greek.parameters[:1]
-        slopes = slopes_of(self.contract, first)
-        return Needs(summaries=self.contract.summaries, slopes=slopes, steps=frozenset(first), scores=frozenset(greek.parameters))
 
     def distance(self, path: Paths) -> FloatArray:
         """x, [lane]."""

@@ -9,14 +9,13 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.conditional import Claim, Total, laid_open, picked, today
+from greeks.estimators.conditional import Claim, Total, select_greek, today, total_return
 from greeks.estimators.estimator import PathEstimator, Recipe, Scene
 from greeks.estimators.first_touch import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
 from pricers.workspace import empty
@@ -91,23 +90,21 @@ class OneStepSurvival(PathEstimator):
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
-            moved, steps, total = laid_open(path, greek, scene)
-            bent = path.foreseen.bent or len(greek.parameters) > 1
-            key = "survival", id(contract), moved, bent
-            estimate, control = path.once(key, lambda: path.discounting.factor() * _sampled(contract, steps, total, bent))
-            out[0], out[1] = picked(estimate, moved, greek, path), picked(control, moved, greek, path)
+            steps, total = path.steps(*greek.parameters), total_return(path, *greek.parameters)
+            key = "survival", id(contract), steps.parameters, steps.second_order
+            estimate, control = path.once(key, lambda: path.discounting.factor() * _sampled(contract, steps, total))
+            out[0], out[1] = (select_greek(rows, steps.parameters, greek, path) for rows in (estimate, control))
 
-        needs = Needs(steps=frozenset(greek.parameters), bent=len(greek.parameters) > 1)
-        return Recipe(scenes=(scene,), needs=needs, samples=samples, controls=1)
+        return Recipe(scenes=(scene,), samples=samples, controls=1)
 
 
-def _sampled(contract: Barrier, steps: Steps, total: Total, bent: bool) -> FloatArray:
-    """Undiscounted value, second derivative by the spot (nonsense unless ``bent``) and first derivatives, [2, 2 + p, lane].
+def _sampled(contract: Barrier, steps: Steps, total: Total) -> FloatArray:
+    """Undiscounted value, second derivative by the spot (nonsense without ``second_order``) and first derivatives, [2, 2 + p, lane].
 
     The second of the two is the control.
     """
     claim, tilts = _reference(contract, total, len(steps.mean))
-    state, slope, bend = _survivors(contract, claim, tilts, steps, total, bent)
+    state, slope, bend = _survivors(contract, claim, tilts, steps, total)
     sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
     y, variance = barrier + sign * state[0] + steps.mean[-1], steps.stdev[-1] ** 2
     moved = sign * slope[:, 0] + steps.mean_slope[:, -1], 2.0 * steps.stdev[-1] * steps.stdev_slope[:, -1]
@@ -117,7 +114,7 @@ def _sampled(contract: Barrier, steps: Steps, total: Total, bent: bool) -> Float
     gone = _weighted(claim.worth(y, variance) - alive, *along)
     gone[0] += state[2]
     gone[2:] += slope[:, 2]
-    if bent:
+    if steps.second_order:
         gone[1] += bend[2]
     plain = today(claim, total, tilts) - gone
     out = np.stack([plain, survived - plain])
@@ -143,12 +140,12 @@ def _reference(contract: Barrier, total: Total, dates: int) -> tuple[Claim, Floa
 
 
 def _survivors(
-    contract: Barrier, claim: Claim, tilts: FloatArray, steps: Steps, total: Total, bent: bool
+    contract: Barrier, claim: Claim, tilts: FloatArray, steps: Steps, total: Total
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """State, slopes and bends (see `first_touches`) on the date before the last."""
     count, lanes = len(steps.mean_slope), steps.normals.shape[1]
     sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
-    state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3 if bent else 0, lanes))
+    state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3 if steps.second_order else 0, lanes))
     state[0], state[1] = sign * (math.log(steps.spot) - barrier), 1.0
     slope[0, 0], bend[:1] = sign / steps.spot, -sign / steps.spot**2
     left, left_slope = np.stack([total.mean, total.variance]), np.stack([total.mean_slope, total.variance_slope], axis=1)

@@ -80,11 +80,6 @@ class Asian(Contract):
         return AverageClaim(mean=self.mean, option=self.option, strike=self.strike)
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The mean."""
-        return self.mean.summaries
-
-    @property
     def largest_payment(self) -> float:
         """The strike of a put; a call has no bound."""
         return self.strike if self.option == "put" else math.inf

@@ -95,11 +95,6 @@ class AsianDigital(Contract):
         return AverageClaim(mean=self.mean, option=self.option, strike=self.strike, cash=self.cash)
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The mean."""
-        return self.mean.summaries
-
-    @property
     def largest_payment(self) -> float:
         """The cash."""
         return self.cash

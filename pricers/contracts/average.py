@@ -93,11 +93,6 @@ class Average:
         level, slope, x = future
         return Line(self.past_part + self.future_share * level, self.future_share * slope, x)
 
-    @property
-    def summaries(self) -> frozenset[str]:
-        """What of the paths it is made of."""
-        return frozenset({"mean" if self.arithmetic else "log_mean"})
-
     def slope(self, paths: Paths, parameter: str) -> FloatArray:
         """Its derivative along each path, [lane]."""
         moved = paths.slope("mean", parameter) if self.arithmetic else self.value(paths) * paths.slope("log_mean", parameter)

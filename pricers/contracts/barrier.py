@@ -105,11 +105,6 @@ class Barrier(Contract):
         return not self.touched
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The last spot, and the least or greatest."""
-        return frozenset({"last"} if self.touched else {"last", "minimum" if self.down else "maximum"})
-
-    @property
     def jump(self) -> Jump | None:
         """See `Contract.jump`: at the barrier, of the path's minimum or maximum."""
         if self.touched:

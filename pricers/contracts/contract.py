@@ -128,11 +128,6 @@ class Contract(ABC):
         return None
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """What of the paths the payoff is made of, by the names of `pricers.paths.Paths`: for it to be made ahead."""
-        return frozenset({"spot"})
-
-    @property
     def on_average(self) -> AverageClaim | None:
         """The payoff as a claim on an average of the spot over all of the contract's dates, where it is one."""
         return None

@@ -63,11 +63,6 @@ class Digital(Contract):
         return True
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The last spot."""
-        return frozenset({"last"})
-
-    @property
     def jump(self) -> Jump:
         """See `Contract.jump`."""
         below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)

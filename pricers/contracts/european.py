@@ -53,11 +53,6 @@ class European(Contract):
         return False
 
     @property
-    def summaries(self) -> frozenset[str]:
-        """The last spot."""
-        return frozenset({"last"})
-
-    @property
     def on_average(self) -> AverageClaim:
         """See `Contract.on_average`; the one date's spot is its own average."""
         mean = Average(average="arithmetic", fixings=self.times)

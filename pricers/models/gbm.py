@@ -86,7 +86,7 @@ class GBM(Model):
             spot=law.spots,
             discounting=made.discounting,
             law=law,
-            foreseen=look.needs,
+            requested=look.needs,
             initial_spot=market.spot,
         )
 

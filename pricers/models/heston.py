@@ -112,7 +112,7 @@ class Heston(Model):
                 ),
                 last=int(observed.index[-1]),
             ),
-            foreseen=look.needs,
+            requested=look.needs,
             initial_spot=market.spot,
         )
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from greeks.choice import chosen
 from greeks.estimators.auto import Auto, Best, Chosen
-from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.estimator import Estimator
 from greeks.greek import STANDARD, Greek, greek
 from greeks.portfolio import Portfolio, Position, Reject
 from greeks.run import Answer, Job, answer
@@ -26,6 +26,7 @@ from pricers.market import DAYS_PER_YEAR
 from pricers.models.gbm import GBM
 from pricers.models.model import Model
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -271,9 +272,9 @@ def _neighbours(position: Position) -> tuple[object, ...]:
     return *_world(position), len(position.contract.times), position.contract.times, repr(position.model)
 
 
-def scene_of(position: Position) -> Scene:
+def scene_of(position: Position) -> Scenario:
     """The world that a position is valued in."""
-    return Scene(model=position.model, market=position.market)
+    return Scenario(model=position.model, market=position.market)
 
 
 def terms_of(row: Position | Reject) -> dict[str, Any]:

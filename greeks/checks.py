@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from greeks.estimators.auto import Chosen
-from greeks.estimators.estimator import Estimator, PathEstimator, Scene
+from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -15,6 +15,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 __all__ = ["WITNESSED", "check_of", "concrete", "path_check", "path_dependent", "refusal", "witness_of"]
 
@@ -22,7 +23,7 @@ WITNESSED = ("delta", "vega", "rho")
 """The Greeks of path-dependent trades beside which the likelihood ratio's number stands, whatever made them."""
 
 
-def refusal(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> str | None:
+def refusal(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
     """Why an estimator does not answer, or None where it does."""
     try:
         if isinstance(estimator, PathEstimator):
@@ -34,7 +35,7 @@ def refusal(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene
     return None
 
 
-def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Estimator | None:
+def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
     """The most trustworthy method that is another one than ``estimator`` and answers.
 
     That is the exact formula, else pathwise (which refuses a payoff that jumps), else finite differences; where the first of them
@@ -52,7 +53,7 @@ def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scen
     return next((method for method in others if _answers(method, greek, contract, scene, plan)), None)
 
 
-def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Estimator | None:
+def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
     """The independent path method that is held against a number by formula, or by what a pilot has chosen.
 
     That is pathwise where the payoff does not jump and pathwise is no part of ``estimator``, else the likelihood ratio where that is no
@@ -75,7 +76,7 @@ def path_dependent(contract: Contract) -> bool:
     return len(contract.times) > 1
 
 
-def witness_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Estimator | None:
+def witness_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
     """The likelihood ratio, where it is to stand beside the number: for `WITNESSED` Greeks of path-dependent contracts, by other methods.
 
     It asks nothing of the payoff but its value on a path, so it can speak for or against every other method.
@@ -96,7 +97,7 @@ def _within(estimator: Estimator) -> str:
     return " ".join((estimator.name, *(method.name for method in getattr(estimator, "candidates", ()))))
 
 
-def _answers(candidate: Estimator, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> bool:
+def _answers(candidate: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> bool:
     try:
         if isinstance(candidate, Exact):
             return math.isfinite(candidate.value(greek, contract, scene))

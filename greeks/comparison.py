@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.estimator import Estimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -21,6 +21,7 @@ from pricers.estimate import Estimate, student, symmetric, why_unknown
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,7 +199,7 @@ def crosscheck(
     methods = tuple(estimators) if estimators is not None else (LikelihoodRatio(), Pathwise(), FiniteDifference(), Exact())
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
-    job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=methods)
+    job = Job(contract=contract, scene=Scenario(model=model, market=market), greeks=wanted, estimators=methods)
     (found,) = answer([job], plan, threads=threads)
     if isinstance(found, Exception):
         raise found

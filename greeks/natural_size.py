@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
-from greeks.estimators.estimator import Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
+from pricers.scenario import Scenario
 
 __all__ = ["move", "natural_sizes"]
 
 
-def move(parameter: str, scene: Scene, contract: Contract) -> float:
+def move(parameter: str, scene: Scenario, contract: Contract) -> float:
     r"""A usual change of a parameter until the contract's last date T.
 
     Spot: :math:`S\,\min(\sigma\sqrt T, 1)`; rate and dividend yield: what moves the log forward by as much, :math:`\sigma/\sqrt T`;
@@ -30,7 +30,7 @@ def move(parameter: str, scene: Scene, contract: Contract) -> float:
     return scene.model.scale(parameter)
 
 
-def natural_sizes(values: Mapping[str, float], greeks: Iterable[Greek], contract: Contract, scene: Scene) -> dict[str, float]:
+def natural_sizes(values: Mapping[str, float], greeks: Iterable[Greek], contract: Contract, scene: Scenario) -> dict[str, float]:
     r"""For each Greek the size at which it would matter as much as the largest of them does.
 
     A Greek g of order k by parameters a, b moves the value by :math:`|g|\,\Delta a\,\Delta b/k!` for usual changes (`move`). The
@@ -44,7 +44,7 @@ def natural_sizes(values: Mapping[str, float], greeks: Iterable[Greek], contract
     return {name: money / size if size > 0.0 else math.nan for name, size in moves.items()}
 
 
-def _moved(greek: Greek, contract: Contract, scene: Scene) -> float:
+def _moved(greek: Greek, contract: Contract, scene: Scenario) -> float:
     try:
         sizes = [move(parameter, scene, contract) for parameter in greek.parameters]
     except NotApplicable:  # a parameter that is zero has no size of its own

@@ -8,10 +8,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import Recipe, Scene
+from greeks.estimators.estimator import Recipe
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.estimate import Moments, Statistics, bound, controlled, is_rounding, why_unknown
+from pricers.scenario import Scenario
 
 __all__ = ["Resolution", "resolve"]
 
@@ -27,7 +28,15 @@ class Resolution(NamedTuple):
 
 
 def resolve(
-    moments: Moments, row: int, recipe: Recipe, greek: Greek, contract: Contract, scene: Scene, paths: int, *, pilot: bool = False
+    moments: Moments,
+    row: int,
+    recipe: Recipe,
+    greek: Greek,
+    contract: Contract,
+    scene: Scenario,
+    paths: int,
+    *,
+    pilot: bool = False,
 ) -> Resolution:
     """The estimate whose target is ``row``, with as many of its controls as leave an error that is known.
 
@@ -61,7 +70,7 @@ def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, c
     return Resolution(weights, found._replace(stderr=math.nan, effective=effective), f"error not known: {why}")
 
 
-def _bounded(found: Resolution, greek: Greek, contract: Contract, scene: Scene, paths: int) -> Resolution:
+def _bounded(found: Resolution, greek: Greek, contract: Contract, scene: Scenario, paths: int) -> Resolution:
     """The same, with what bounds a price."""
     if greek.parameters:
         return found

@@ -15,17 +15,19 @@ import numpy.typing as npt
 from greeks.choice import chosen
 from greeks.discretisation import add_biases
 from greeks.estimators.auto import Chosen
-from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import Estimator, PathEstimator, Recipe
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
 from greeks.resolution import resolve
 from pricers.contracts.contract import Contract
 from pricers.discretisation import Discretised
-from pricers.draws import Block, Observation
+from pricers.draws import Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, Statistics
-from pricers.foreseen import Look, Needs
+from pricers.path_plan import Asked, BlockPaths, View
 from pricers.plan import Plan
+from pricers.requests import Wanted
+from pricers.scenario import Scenario
 from pricers.simulation import simulate
 from pricers.tracing import remembered, traced
 
@@ -41,7 +43,7 @@ class Job:
     Attributes
     ----------
     contract : Contract
-    scene : Scene
+    scene : Scenario
     greeks : tuple of Greek
     estimators : tuple of Estimator
     stream : str
@@ -51,7 +53,7 @@ class Job:
     """
 
     contract: Contract
-    scene: Scene
+    scene: Scenario
     greeks: tuple[Greek, ...]
     estimators: tuple[Estimator, ...]
     stream: str = ""
@@ -103,14 +105,17 @@ class Answer:
 
 
 class _Shared:
-    """One object for all equal scenes of a run, and one for all equal observations, so that jobs find what they share by identity."""
+    """One view for all that are alike in a run, and one object for all equal dates, so that jobs share paths."""
 
     def __init__(self) -> None:
-        self._scenes: dict[Scene, Scene] = {}
+        self._views: dict[tuple[Scenario, Observation], View] = {}
         self._observations: dict[tuple[tuple[float, ...], tuple[float, ...]], Observation] = {}
 
-    def scene(self, scene: Scene) -> Scene:
-        return self._scenes.setdefault(scene, scene)
+    def view(self, scene: Scenario, observed: Observation) -> View:
+        key = scene, observed
+        if key not in self._views:
+            self._views[key] = View(*key)
+        return self._views[key]
 
     def observation(self, times: tuple[float, ...], lattice: tuple[float, ...]) -> Observation:
         if (times, lattice) not in self._observations:
@@ -127,6 +132,7 @@ class _GreekSampler(Discretised):
         self.observed = shared.observation(job.contract.times, lattice)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.recipes: dict[tuple[str, str], Recipe] = {}
+        self.views: dict[tuple[str, str], tuple[View, ...]] = {}
         self.greeks = tuple(greek.name for greek in job.greeks)
         job.contract.check_payoff(spot=job.scene.market.spot, vol=job.scene.model.scale("vol"))
         for estimator in job.estimators:
@@ -140,23 +146,17 @@ class _GreekSampler(Discretised):
             width += max(recipe.rows for (_, other), recipe in self.recipes.items() if other == name)
         self.shape = (len(job.greeks), width)
         self.places = [
-            (self.greeks.index(greek), self.rows[estimator], recipe) for (greek, estimator), recipe in self.recipes.items()
+            (self.greeks.index(key[0]), self.rows[key[1]], recipe, self.views[key]) for key, recipe in self.recipes.items()
         ]
         filled = np.zeros(self.shape, dtype=bool)
-        for group, row, recipe in self.places:
+        for group, row, recipe, _ in self.places:
             filled[group, row : row + recipe.rows] = True
         self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
-        self.looks = tuple(
-            Look(
-                model=s.model,
-                market=s.market,
-                stretch=s.stretch,
-                observed=self.observed,
-                needs=_requested(recipe, greek, estimator, job),
-                sampling=recipe.reweighting.sampling if recipe.reweighting is not None else None,
-            )
-            for (greek, estimator), recipe in self.recipes.items()
-            for s in recipe.scenes
+        self.asked = tuple(
+            Asked(view=view, wanted=wanted, law=recipe.reweighting.sampling if recipe.reweighting is not None else None)
+            for (key, recipe) in self.recipes.items()
+            for wanted in (_wanted(recipe, *key, job),)
+            for view in self.views[key]
         )
 
     def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: _Shared) -> None:
@@ -167,31 +167,31 @@ class _GreekSampler(Discretised):
         except NotApplicable as refusal:
             self.refusals[greek.name, estimator.name] = refusal
         else:
-            scenes = tuple(shared.scene(scene) for scene in recipe.scenes)
-            self.recipes[greek.name, estimator.name] = replace(recipe, scenes=scenes)
+            self.recipes[greek.name, estimator.name] = recipe
+            self.views[greek.name, estimator.name] = tuple(shared.view(scene, self.observed) for scene in recipe.scenes)
 
-    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
-        """See `Discretised.fill`."""
+    def sample(self, paths: BlockPaths, out: FloatArray) -> None:
+        """See `Sampler.sample`."""
         for group, row in self.gaps:
             out[group, row] = 0.0
-        for group, row, recipe in self.places:
+        for group, row, recipe, views in self.places:
             rows, reweighting = out[group, row : row + recipe.rows], recipe.reweighting
             if reweighting is None or reweighting.sampling is None:
-                recipe.samples(tuple(scene.paths(block, observed) for scene in recipe.scenes), rows)
+                recipe.samples(tuple(map(paths.of, views)), rows)
             else:
-                tilted = block.under(reweighting.sampling)
-                paths = tuple(scene.paths(tilted, observed) for scene in recipe.scenes)
-                recipe.samples(paths, rows)
-                reweighting.apply(paths, tilted.weights(), rows)
+                tilted = paths.under(reweighting.sampling)
+                drawn = tuple(map(tilted.of, views))
+                recipe.samples(drawn, rows)
+                reweighting.apply(drawn, tilted.block.weights(), rows)
 
 
-def _requested(recipe: Recipe, greek: str, estimator: str, job: Job) -> Needs:
+def _wanted(recipe: Recipe, greek: str, estimator: str, job: Job) -> Wanted:
     """What a recipe asks of its paths."""
     scene, contract = job.scene, job.contract
     (method,) = (e for e in job.estimators if e.name == estimator)
     method = (method.method(greek) if isinstance(method, Chosen) else None) or method
 
-    def trace() -> Needs:
+    def trace() -> Wanted:
         return traced(
             lambda paths: recipe.samples(paths, np.empty((recipe.rows, paths[0].lanes))),
             count=len(recipe.scenes),

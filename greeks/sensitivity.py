@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from greeks.choice import chosen as choose
 from greeks.choice import sampling
 from greeks.estimators.auto import Chosen
-from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.estimator import Estimator
 from greeks.estimators.importance import Searched
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
@@ -22,6 +22,7 @@ from pricers.estimate import Estimate
 from pricers.market import Market
 from pricers.models.model import Model
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def sensitivities(
     chosen = method(estimator, default="best")
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
-    job = Job(contract=contract, scene=Scene(model=model, market=market), greeks=wanted, estimators=(chosen,))
+    job = Job(contract=contract, scene=Scenario(model=model, market=market), greeks=wanted, estimators=(chosen,))
 
     def pilot(jobs: Sequence[Job], small: Plan) -> list[Answer | Exception]:
         return answer(jobs, small, threads=threads, keep_going=True, pilot=True)

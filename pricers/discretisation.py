@@ -13,7 +13,6 @@ dates are that near to each other a model's own rule asks for fewer points than 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,10 +21,11 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Blocks, Observation, increments
 from pricers.estimate import Moments
-from pricers.foreseen import Foreseen, Look
 from pricers.kernel import kernel
+from pricers.path_plan import Asked, BlockPaths, PathPlan, plans_by_law
 from pricers.plan import Plan
 from pricers.sampling.sampling import Address, Sampling
+from pricers.sampling.tilted import Tilted
 from pricers.simulation import Sampler, simulate
 from pricers.workspace import empty
 
@@ -55,17 +55,9 @@ _KEPT = 6
 
 
 class Discretised(Sampler):
-    """A sampler that can take its paths from any time grid with its observation dates."""
+    """A sampler whose paths can be taken from any time grid with its observation dates."""
 
     observed: Observation
-
-    @abstractmethod
-    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
-        """Fill ``out[group, row, lane]`` from a block, the dates being those of ``observed`` on its grid."""
-
-    def sample(self, block: Block, out: FloatArray) -> None:
-        """See `Sampler.sample`."""
-        self.fill(block, self.observed, out)
 
 
 def coarser(points: int, dates: IntArray, by: int) -> IntArray:
@@ -112,7 +104,7 @@ def halvings(
     grids = _Grids(samplers)
     pairs = [_Halvings(sampler, grids.of(sampler)) for sampler in samplers]
     able = [pair for pair in pairs if pair.levels]
-    grids.foresee(able)
+    grids.plan(able)
     lanes = _LANES if len(able) > _FEW else None
     found = iter(simulate(able, small, threads=threads, keep_going=True, lanes=lanes))
     return [pair.split(next(found)) if pair.levels else () for pair in pairs]
@@ -166,7 +158,7 @@ class _Merged(Sampling):
 
 
 class _Grid:
-    """A coarse grid that lies in a fine one, and what is watched and foreseen on it."""
+    """A coarse grid that lies in a fine one, and the views of paths on it."""
 
     def __init__(self, lattice: tuple[float, ...], ends: IntArray):
         self.ends = ends
@@ -174,7 +166,7 @@ class _Grid:
         fine, coarse = increments(lattice), increments(self.lattice)
         groups = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
         self.weights = np.sqrt(fine[: len(groups)] / coarse[groups])
-        self.watched, self.foreseen = np.arange(len(ends)), Foreseen()
+        self.plans: dict[Tilted | None, PathPlan] = {}
         self._observations: dict[bytes, Observation] = {}
 
     def observation(self, observed: Observation) -> Observation:
@@ -184,20 +176,23 @@ class _Grid:
             self._observations[key] = Observation(tuple(observed.times.tolist()), self.lattice)
         return self._observations[key]
 
-    def foresee(self, looks: Sequence[Look]) -> None:
+    def plan(self, asked: Sequence[Asked]) -> None:
         """Take in what all samplers ask of this grid."""
-        self.watched = np.unique(np.concatenate([found.index for found in self._observations.values()]))
-        self.foreseen = Foreseen(replace(look, observed=self.observation(look.observed)) for look in looks)
+        self.plans = plans_by_law(asked, self.observation)
+
+    def paths(self, fine: BlockPaths) -> BlockPaths:
+        """The fine block's paths on this grid."""
+        return BlockPaths(self.block(fine.block), self.plans)
 
     def block(self, fine: Block) -> Block:
         """The fine block's paths on this grid; few are kept at a time."""
         kept = fine.once("coarse blocks", Blocks)
-        if id(self) in kept:
-            kept.move_to_end(id(self))
-            return kept[id(self)]
+        if self in kept:
+            kept.move_to_end(self)
+            return kept[self]
         if len(kept) >= _KEPT:
             kept.popitem(last=False)[1].forget()
-        kept[id(self)] = made = Block(
+        kept[self] = made = Block(
             seed=0,
             stream="",
             lattice=self.lattice,
@@ -205,8 +200,6 @@ class _Grid:
             lanes=fine.lanes,
             sampling=_Merged(fine, self),
             factors=fine.factors,
-            watched=self.watched,
-            foreseen=self.foreseen,
             fine=fine,
             coarsened=self.block,
         )
@@ -237,14 +230,14 @@ class _Grids:
             before = count
         return tuple(found)
 
-    def foresee(self, pairs: Sequence[_Halvings]) -> None:
+    def plan(self, pairs: Sequence[_Halvings]) -> None:
         """Tell every grid what will be asked of it."""
-        looks: dict[int, list[Look]] = {}
+        asked: dict[_Grid, list[Asked]] = {}
         for pair in pairs:
             for grid in pair.levels:
-                looks.setdefault(id(grid), []).extend(pair.inner.looks)
+                asked.setdefault(grid, []).extend(pair.inner.asked)
         for grid in self._found.values():
-            grid.foresee(looks.get(id(grid), []))
+            grid.plan(asked.get(grid, []))
 
 
 class _Halvings(Sampler):
@@ -253,18 +246,17 @@ class _Halvings(Sampler):
     def __init__(self, inner: Discretised, levels: tuple[_Grid, ...]):
         self.inner, self.levels = inner, levels
         self.stream, self.lattice, self.factors = inner.stream, inner.lattice, inner.factors
-        self.observed, self.looks = inner.observed, inner.looks
+        self.asked = inner.asked
         self.shape = len(levels) * inner.shape[0], inner.shape[1]
 
-    def sample(self, block: Block, out: FloatArray) -> None:
+    def sample(self, paths: BlockPaths, out: FloatArray) -> None:
         """See `Sampler.sample`."""
         groups, rows = self.inner.shape
-        assert self.observed is not None
-        made = empty((groups, rows, block.lanes))
-        self.inner.fill(block, self.observed, made)
+        made = empty((groups, rows, paths.block.lanes))
+        self.inner.sample(paths, made)
         for level, grid in enumerate(self.levels):
             coarse = empty(made.shape)
-            self.inner.fill(grid.block(block), grid.observation(self.observed), coarse)
+            self.inner.sample(grid.paths(paths), coarse)
             np.subtract(made, coarse, out=out[level * groups : (level + 1) * groups])
             made = coarse
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from pricers.foreseen import Foreseen
 from pricers.kernel import kernel
 from pricers.philox import stream_key
 from pricers.sampling.pseudo_random import PseudoRandom
@@ -104,12 +102,6 @@ class Block:
         Where normals come from.
     factors : int
         Drivers of the models on this lattice.
-    watched : ndarray, optional
-        The nodes that anybody looks at, increasing: for whatever is made once to be made there alone. All by default.
-    foreseen : Foreseen
-        What will be asked for, as far as known: so that it can be made in one pass. Neither of these two changes a number.
-    elsewhere : mapping from Tilted to Foreseen
-        What will be asked for of the paths that are drawn from other laws: see `under`.
     fine, coarsened : Block and callable, optional
         Where these paths are those of a finer block on fewer grid points: that block, and how any block on its grid is made coarse.
     """
@@ -123,15 +115,12 @@ class Block:
         "_stream",
         "_tilted",
         "_whole",
-        "elsewhere",
         "factors",
         "first",
-        "foreseen",
         "key",
         "lanes",
         "lattice",
         "sampling",
-        "watched",
     )
 
     def __init__(
@@ -145,9 +134,6 @@ class Block:
         paths: int = 0,
         sampling: Sampling = PseudoRandom(),  # noqa: B008
         factors: int = 1,
-        watched: IntArray | None = None,
-        foreseen: Foreseen | None = None,
-        elsewhere: Mapping[Tilted, Foreseen] = MappingProxyType({}),
         fine: Block | None = None,
         coarsened: Callable[[Block], Block] | None = None,
     ):
@@ -155,9 +141,7 @@ class Block:
         self.key = stream_key(seed, stream)
         self.lattice, self.first, self.lanes = lattice, first, lanes
         self._whole, self.sampling, self.factors = paths, sampling, factors
-        self.watched = watched if watched is not None else np.arange(len(lattice))
-        self.foreseen = foreseen if foreseen is not None else Foreseen()
-        self.elsewhere, self._fine, self._coarsened = elsewhere, fine, coarsened
+        self._fine, self._coarsened = fine, coarsened
         self._tilted: Block | None = None
         self._kept: dict[Hashable, Any] = {}
         self._latest: dict[Hashable, Any] = {}
@@ -213,8 +197,6 @@ class Block:
                 paths=self._whole,
                 sampling=sampling,
                 factors=self.factors,
-                watched=self.watched,
-                foreseen=self.elsewhere.get(sampling),
             )
         return self._tilted
 
@@ -230,7 +212,7 @@ class Block:
         r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
         if observed.whole:
             return self.normals()
-        return self.recent(("increments", id(observed)), lambda: self._differences(observed))
+        return self.recent(("increments", observed), lambda: self._differences(observed))
 
     def _differences(self, observed: Observation) -> FloatArray:
         out = empty((len(observed.times), self.lanes))

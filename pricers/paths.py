@@ -12,8 +12,8 @@ import numpy.typing as npt
 
 from pricers.discounting import Discounting
 from pricers.errors import NotApplicable
-from pricers.foreseen import Needs
 from pricers.kernel import kernel
+from pricers.requests import Wanted
 from pricers.special import exp, log
 from pricers.workspace import empty
 
@@ -207,7 +207,7 @@ class Paths:
         Today's spot, where the paths start.
     """
 
-    __slots__ = ("_known", "_requested", "_spot", "discounting", "initial_spot", "lanes", "law", "times")
+    __slots__ = ("_known", "_spot", "_wanted", "discounting", "initial_spot", "lanes", "law", "times")
 
     def __init__(
         self,
@@ -217,11 +217,11 @@ class Paths:
         spot: Callable[[], FloatArray],
         discounting: Discounting,
         law: Law,
-        requested: Needs = Needs(),  # noqa: B008
+        wanted: Wanted = Wanted(),  # noqa: B008
         initial_spot: float | None = None,
     ):
         self.times, self.lanes, self.discounting, self.law = times, lanes, discounting, law
-        self._requested, self._spot, self.initial_spot = requested, spot, initial_spot
+        self._wanted, self._spot, self.initial_spot = wanted, spot, initial_spot
         self._known: dict[Hashable, Any] = {}
 
     @property
@@ -307,7 +307,7 @@ class Paths:
     @property
     def parameters_asked(self) -> frozenset[str]:
         """What the run differentiates steps or tangents by, as far as known: Greeks may share one pass. No number depends on it."""
-        return self._requested.steps
+        return self._wanted.steps
 
     def steps(self, *parameters: str) -> Steps:
         """`Law.steps` by the spot, by these parameters and by all others that the run asks for, so that Greeks share them.
@@ -315,7 +315,7 @@ class Paths:
         A parameter that is named twice asks for a second derivative.
         """
         asked = {*parameters, *self.parameters_asked} - {"spot"}
-        second_order = self._requested.second_order or len(set(parameters)) < len(parameters)
+        second_order = self._wanted.second_order or len(set(parameters)) < len(parameters)
         key = "spot", *sorted(asked)
         return self.once(("steps", key, second_order), lambda: self._steps(key, second_order))
 

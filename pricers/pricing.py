@@ -9,15 +9,18 @@ import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
 from pricers.discretisation import Discretised, halvings, largest, remark, share, unmeasured
-from pricers.draws import Block, Observation
+from pricers.draws import Observation
 from pricers.errors import NotApplicable, one_of
 from pricers.estimate import Estimate, bound, why_unknown
 from pricers.exact import exact_greeks
 from pricers.market import Market
 from pricers.models.model import Model
+from pricers.path_plan import Asked, BlockPaths, View
 from pricers.plan import Plan
 from pricers.present_value import present_value
+from pricers.scenario import Scenario
 from pricers.simulation import simulate
+from pricers.tracing import traced
 
 __all__ = ["price"]
 
@@ -27,14 +30,22 @@ FloatArray = npt.NDArray[np.float64]
 class _PresentValue(Discretised):
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         contract.check_payoff(spot=market.spot, vol=model.scale("vol"))
-        self.contract, self.model, self.market = contract, model, market
+        self.contract = contract
         self.stream, self.lattice, self.shape = "", model.lattice(contract.times, *plan.steps), (1, 1)
         self.factors = model.factors
         self.observed = Observation(contract.times, self.lattice)
+        self.view = View(Scenario(model=model, market=market), self.observed)
+        wanted = traced(
+            lambda paths: present_value(contract, paths[0]),
+            count=1,
+            times=contract.times,
+            spot=market.spot,
+            vol=model.scale("vol"),
+        )
+        self.asked = (Asked(view=self.view, wanted=wanted),)
 
-    def fill(self, block: Block, observed: Observation, out: FloatArray) -> None:
-        paths = self.model.paths(block, observed, self.market)
-        present_value(self.contract, paths).write(out[0, 0])
+    def sample(self, paths: BlockPaths, out: FloatArray) -> None:
+        present_value(self.contract, paths.of(self.view)).write(out[0, 0])
 
 
 METHODS = ("best", "exact", "simulation")

@@ -12,21 +12,19 @@ from itertools import starmap
 import numpy as np
 import numpy.typing as npt
 
-from pricers.draws import Block, Observation
+from pricers.draws import Block
 from pricers.errors import InvalidInput
 from pricers.estimate import Moments
-from pricers.foreseen import Foreseen, Look
 from pricers.moments import comoments, pool
+from pricers.path_plan import Asked, BlockPaths, plans_by_law
 from pricers.philox import PATHS
 from pricers.plan import Plan
 from pricers.sampling.sampling import ATOM
-from pricers.sampling.tilted import Tilted
 from pricers.workspace import Space, empty, enter, lent
 
 __all__ = ["Sampler", "simulate"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 Progress = Callable[[int, int], None]
 
 _MOST_LANES, _LEAST_LANES = 16384, 256
@@ -58,10 +56,8 @@ class Sampler(ABC):
         Times at which random numbers are drawn.
     shape : tuple of int
         (groups, rows): joint moments are kept between the rows of a group.
-    observed : Observation, optional
-        The dates it looks at; without it, all of the lattice.
-    looks : tuple of Look
-        What it will ask of models, as far as known ahead.
+    asked : tuple of Asked
+        The views of models' paths that it takes, and what of them.
     factors : int
         Drivers of the model.
     """
@@ -69,13 +65,12 @@ class Sampler(ABC):
     stream: str
     lattice: tuple[float, ...]
     shape: tuple[int, int]
-    observed: Observation | None = None
-    looks: tuple[Look, ...] = ()
+    asked: tuple[Asked, ...] = ()
     factors: int = 1
 
     @abstractmethod
-    def sample(self, block: Block, out: FloatArray) -> None:
-        """Fill ``out[group, row, lane]``."""
+    def sample(self, paths: BlockPaths, out: FloatArray) -> None:
+        """Fill ``out[group, row, lane]`` from a block of paths."""
 
 
 class _Accumulator:
@@ -155,13 +150,16 @@ def simulate(
     families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
         families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)
-    hints = {family: _hints([samplers[position] for position in positions]) for family, positions in families.items()}
+    plans = {
+        family: plans_by_law(asked for position in positions for asked in samplers[position].asked)
+        for family, positions in families.items()
+    }
     failed: dict[int, Exception] = {}
 
     def run(first: int, lanes: int) -> _Done:
         valid, parts = min(lanes, plan.samples - first), {}
         for family, positions in families.items():
-            (stream, lattice, factors), (watched, foreseen, elsewhere) = family, hints[family]
+            stream, lattice, factors = family
             block = Block(
                 seed=plan.seed,
                 stream=stream,
@@ -171,13 +169,11 @@ def simulate(
                 paths=plan.paths,
                 sampling=plan.sampling,
                 factors=factors,
-                watched=watched,
-                foreseen=foreseen,
-                elsewhere=elsewhere,
             )
+            paths = BlockPaths(block, plans[family])
             for position in positions:
                 if position not in failed:
-                    parts[position] = _part(samplers[position], block, plan, valid, keep_going)
+                    parts[position] = _part(samplers[position], paths, plan, valid, keep_going)
             block.forget()
         return first, valid, parts
 
@@ -193,26 +189,13 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _hints(family: Sequence[Sampler]) -> tuple[IntArray | None, Foreseen, dict[Tilted, Foreseen]]:
-    """The nodes that samplers of one lattice look at (None: all), and what they will ask for, also of paths from other laws."""
-    looks = [sampler.observed for sampler in family]
-    seen = [look.index for look in looks if look is not None]
-    watched = np.unique(np.concatenate(seen)) if len(seen) == len(family) else None
-    apart: dict[Tilted | None, list[Look]] = {None: []}
-    for sampler in family:
-        for look in sampler.looks:
-            apart.setdefault(look.sampling, []).append(look)
-    foreseen = Foreseen(apart.pop(None))
-    return watched, foreseen, {law: Foreseen(looks) for law, looks in apart.items() if law is not None}
-
-
-def _part(sampler: Sampler, block: Block, plan: Plan, valid: int, keep_going: bool) -> _Part:
+def _part(sampler: Sampler, paths: BlockPaths, plan: Plan, valid: int, keep_going: bool) -> _Part:
     group, atom = plan.sampling.group, plan.atom
     groups, rows = sampler.shape
-    out = empty((groups, rows, block.lanes))
+    out = empty((groups, rows, paths.block.lanes))
     try:
         with np.errstate(all="ignore"):  # what is not finite is reported as such, by the estimate
-            sampler.sample(block, out)
+            sampler.sample(paths, out)
     except Exception as error:
         if not keep_going:
             raise

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.discounting import Discounting
-from pricers.foreseen import Needs
 from pricers.paths import Law, Line, Paths, Steps
+from pricers.requests import Wanted
 
 __all__ = ["remembered", "traced"]
 
@@ -97,7 +97,7 @@ class _RecordingPaths(Paths):
         return self._level[-1].copy() if name.startswith("log_") else np.exp(self._level[-1])
 
 
-def traced(use: Callable[[tuple[Paths, ...]], object], *, count: int, times: Sequence[float], spot: float, vol: float) -> Needs:
+def traced(use: Callable[[tuple[Paths, ...]], object], *, count: int, times: Sequence[float], spot: float, vol: float) -> Wanted:
     """What ``use`` asks of ``count`` scenarios' paths at some dates; nothing where it fails on what no model made.
 
     Parameters
@@ -115,8 +115,8 @@ def traced(use: Callable[[tuple[Paths, ...]], object], *, count: int, times: Seq
         with np.errstate(all="ignore"):
             use(paths)
     except Exception:  # what is wrong with it will be told by the run
-        return Needs()
-    return Needs(
+        return Wanted()
+    return Wanted(
         summaries=frozenset(record.summaries),
         scores=frozenset(record.scores),
         slopes=frozenset(record.slopes),
@@ -125,7 +125,7 @@ def traced(use: Callable[[tuple[Paths, ...]], object], *, count: int, times: Seq
     )
 
 
-def remembered(key: Sequence[Hashable], contract: object, trace: Callable[[], Needs]) -> Needs:
+def remembered(key: Sequence[Hashable], contract: object, trace: Callable[[], Wanted]) -> Wanted:
     """``trace()``, remembered by ``key`` and by what of the contract's terms decides what is asked: all of them but numbers."""
     if not is_dataclass(contract):
         return trace()
@@ -140,7 +140,7 @@ def remembered(key: Sequence[Hashable], contract: object, trace: Callable[[], Ne
         return trace()
 
 
-_REMEMBERED: dict[Hashable, Needs] = {}
+_REMEMBERED: dict[Hashable, Wanted] = {}
 _MOST = 4096
 
 

@@ -30,7 +30,7 @@ from greeks import (
     crosscheck,
     sensitivities,
 )
-from greeks.estimators.estimator import PathEstimator, Scene
+from greeks.estimators.estimator import PathEstimator
 from greeks.greek import STANDARD, greek
 from greeks.methods import estimators
 from greeks.run import Job, answer
@@ -52,6 +52,7 @@ from pricers import (
 )
 from pricers.draws import Block
 from pricers.estimate import controlled
+from pricers.scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
 LR = LikelihoodRatio()
@@ -234,7 +235,7 @@ def test_intervals_cover_the_truth_with_fitted_controls(name, estimator):
 
 
 def _job(contract, **kwargs):
-    scene = Scene(model=cases.VOL, market=cases.FLAT)
+    scene = Scenario(model=cases.VOL, market=cases.FLAT)
     wanted = tuple(greek(g, cases.VOL) for g in GREEKS)
     return Job(contract=contract, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(), FiniteDifference()), **kwargs)
 
@@ -264,7 +265,7 @@ def test_same_bits_for_any_block(monkeypatch):
 def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, monkeypatch):
     contract = cases.SAMPLED["seasoned arithmetic asian digital put"]
     names = tuple(greek(g, model) for g in GREEKS)
-    scene = Scene(model=model, market=cases.CURVE)
+    scene = Scenario(model=model, market=cases.CURVE)
     job = Job(contract=contract, scene=scene, greeks=names, estimators=(estimator,))
     found = []
     for lanes, threads in ((64, 2), (192, 1), (1024, 2)):
@@ -286,7 +287,7 @@ def test_nothing_of_a_block_outlives_it(model, monkeypatch):
 
     monkeypatch.setattr(pricers.simulation, "Block", Watched)
     monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers: 64)
-    scene, names = Scene(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
+    scene, names = Scenario(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
     contracts = cases.SAMPLED["seasoned arithmetic asian digital put"], cases.EXACT["down-and-out call"]
     for methods in ((LR,), (FiniteDifference(),), (OneStepSurvival(), Preintegrated(), Localised())):
         jobs = [Job(contract=c, scene=scene, greeks=names, estimators=methods) for c in contracts]
@@ -320,7 +321,7 @@ def test_same_bits_alone_and_among_others():
 def test_same_bits_whether_normals_are_kept_or_drawn_as_they_are_needed(name):
     contract, plan = (cases.EXACT | cases.SAMPLED)[name], Plan(paths=3000, seed=5)
     alone = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, estimator=LR, plan=plan)
-    (beside,) = answer([replace(_job(contract), scene=Scene(model=cases.VOL, market=cases.CURVE))], plan)
+    (beside,) = answer([replace(_job(contract), scene=Scenario(model=cases.VOL, market=cases.CURVE))], plan)
     for g in GREEKS:
         assert alone[g] == beside.estimates[g, "likelihood_ratio"]
 
@@ -342,7 +343,7 @@ def _sampled(contract, names, plan, market=cases.FLAT):
 def test_scores_have_mean_zero(dates):
     names = ("delta", "gamma", "vega", "dividend_rho", "vanna", "volga")
     one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
-    scene = Scene(model=cases.VOL, market=cases.CURVE)
+    scene = Scenario(model=cases.VOL, market=cases.CURVE)
     wanted = tuple(greek(g, cases.VOL) for g in names)
     (found,) = answer([Job(contract=one, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),))], Plan(paths=2**18, seed=1))
     for name in names:

@@ -16,10 +16,11 @@ from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import MARKET, WORKLOADS, Workload
 from greeks import Auto, Combined, Exact, LikelihoodRatio, NotApplicable, Pathwise
-from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.estimator import Estimator
 from greeks.greek import greek
 from greeks.run import Job, answer
 from pricers import Plan, PseudoRandom, Sobol
+from pricers.scenario import Scenario
 
 TITLE = "At each side's best unbiased setting, what does a number cost? (cpu seconds x squared error)"
 WANTED = 10.0
@@ -147,13 +148,13 @@ def _truths(workload: Workload, settings: Settings, spots: Sequence[float]) -> l
     assert model is not None
     markets = [MARKET.bumped("spot", spot - MARKET.spot) for spot in spots]
     asked = tuple(greek(name, model) for name in workload.greeks)
-    exact: Callable[[Scene], list[float]] = lambda scene: [Exact().value(each, workload.contract, scene) for each in asked]  # noqa: E731
+    exact: Callable[[Scenario], list[float]] = lambda scene: [Exact().value(each, workload.contract, scene) for each in asked]  # noqa: E731
     try:
-        return [exact(Scene(model=model, market=market)) for market in markets]
+        return [exact(Scenario(model=model, market=market)) for market in markets]
     except NotApplicable:
         pass
     jobs = [
-        Job(contract=workload.contract, scene=Scene(model=model, market=market), greeks=asked, estimators=candidates())
+        Job(contract=workload.contract, scene=Scenario(model=model, market=market), greeks=asked, estimators=candidates())
         for market in markets
     ]
     paths = settings.paths(2**21 if workload.model == "gbm" else 2**19)

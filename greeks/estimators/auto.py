@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
-from greeks.estimators.estimator import Estimator, PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import Estimator, PathEstimator, Recipe
 from greeks.estimators.exact import Exact
 from greeks.estimators.importance import ImportanceSampling
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -20,6 +20,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, NotApplicable
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 __all__ = ["Auto", "Best", "Chosen", "Ranked"]
 
@@ -134,7 +135,9 @@ class Chosen(PathEstimator):
         """See `PathEstimator.prepares`: of those chosen."""
         return max((ranked[0].estimator.prepares for ranked in self.ranking.values() if ranked), default=0)
 
-    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+    def prepared(
+        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+    ) -> PathEstimator:
         """See `PathEstimator.prepared`: those chosen are prepared, each once for all Greeks."""
         ready: dict[str, PathEstimator] = {}
         ranking = {}
@@ -147,7 +150,7 @@ class Chosen(PathEstimator):
             ranking[greek] = ranked
         return replace(self, ranking=ranking)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """The best candidate's; what stopped the pilot stops this too."""
         if self.failed is not None:
             raise self.failed

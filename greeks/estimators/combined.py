@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, NotApplicable
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 __all__ = ["Combined"]
 
@@ -48,7 +49,7 @@ class Combined(PathEstimator):
         """See `PathEstimator.work`."""
         return sum(estimator.work(contract) for estimator in self.estimators)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]
         if any(recipe.reweighting is not None for recipe in recipes):

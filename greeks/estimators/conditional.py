@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.estimators.first_touch import worths
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -18,6 +18,7 @@ from pricers.contracts.european import European
 from pricers.errors import NotApplicable
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 from pricers.workspace import empty
 
 __all__ = ["Claim", "Conditional", "Total", "select_greek", "today", "total_return"]
@@ -129,7 +130,7 @@ class Conditional(PathEstimator):
         """See `PathEstimator.work`."""
         return 60.0
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         match contract:
             case European(option=option, strike=strike):

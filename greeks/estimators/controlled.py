@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -16,6 +16,7 @@ from pricers.errors import InvalidInput, NotApplicable
 from pricers.exact import exact_greeks
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 from pricers.workspace import empty
 
 __all__ = ["Controlled"]
@@ -77,7 +78,7 @@ class Controlled(PathEstimator):
         by = self.by if self.by is not None else self.estimator
         return self.estimator.work(contract) + sum(15.0 + by.work(claim) for claim in self._claims(contract))
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; refuses where no claim has a formula."""
         inner = self.estimator.recipe(greek, contract, scene, plan)
         if inner.reweighting is not None:
@@ -108,7 +109,7 @@ class Controlled(PathEstimator):
                 raise InvalidInput("claims", claim, "must look at the contract's last date or at all of its dates")
         return claims
 
-    def _known(self, greek: Greek, claim: Contract, scene: Scene, plan: Plan) -> tuple[Recipe, float] | None:
+    def _known(self, greek: Greek, claim: Contract, scene: Scenario, plan: Plan) -> tuple[Recipe, float] | None:
         by = self.by if self.by is not None else self.estimator
         try:
             recipe, worth = by.recipe(greek, claim, scene, plan), exact_greeks(claim, scene.model, scene.market)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -12,41 +12,16 @@ import numpy.typing as npt
 
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Moments
-from pricers.market import Market
-from pricers.models.model import Model
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.sampling.tilted import Tilted
+from pricers.scenario import Scenario
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "Scene", "needs_initial_spot_term"]
+__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "needs_initial_spot_term"]
 
 FloatArray = npt.NDArray[np.float64]
-
-_OF_MARKET = ("spot", "rate", "dividend")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """A world to simulate: model, market, and a factor on all times."""
-
-    model: Model
-    market: Market
-    stretch: float = 1.0
-
-    def bumped(self, parameter: str, by: float) -> Scene:
-        """This scene with one parameter moved by ``by`` (``time``: all times multiplied by 1 + ``by``)."""
-        if parameter == "time":
-            return replace(self, stretch=self.stretch * (1.0 + by))
-        if parameter in _OF_MARKET:
-            return replace(self, market=self.market.bumped(parameter, by))
-        return replace(self, model=self.model.bumped(parameter, by))
-
-    def paths(self, block: Block, observed: Observation) -> Paths:
-        """The scene's paths of one block, shared with whoever asks for the same (a run interns scenes and observations)."""
-        return block.recent((id(self), id(observed)), lambda: self.model.paths(block, observed, self.market, self.stretch))
 
 
 def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:
@@ -104,7 +79,7 @@ class Recipe:
 
     Attributes
     ----------
-    scenes : tuple of Scene
+    scenes : tuple of Scenario
         What to simulate, on the same normals.
     samples : callable
         From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
@@ -126,7 +101,7 @@ class Recipe:
         Where the scenes' paths are not drawn from the scenes' own law.
     """
 
-    scenes: tuple[Scene, ...]
+    scenes: tuple[Scenario, ...]
     samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""
@@ -166,7 +141,9 @@ class PathEstimator(Estimator):
         """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
         return 0.0
 
-    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+    def prepared(
+        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+    ) -> PathEstimator:
         """The estimator to run for this contract, after whatever it has to find out first, on random numbers of its own.
 
         The result depends on these arguments alone: of the plan on its seed and sampling, of the lattice on what is not after the
@@ -175,7 +152,7 @@ class PathEstimator(Estimator):
         return self
 
     @abstractmethod
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """How to sample ``greek``.
 
         Raises

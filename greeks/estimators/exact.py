@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from greeks.estimators.estimator import Estimator, Scene
+from greeks.estimators.estimator import Estimator
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.exact import exact_greeks
+from pricers.scenario import Scenario
 
 __all__ = ["Exact"]
 
@@ -20,7 +21,7 @@ class Exact(Estimator):
 
     name: ClassVar[str] = "exact"
 
-    def value(self, greek: Greek, contract: Contract, scene: Scene) -> float:
+    def value(self, greek: Greek, contract: Contract, scene: Scenario) -> float:
         """The Greek.
 
         Raises

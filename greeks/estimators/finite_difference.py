@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.greek import Greek
 from greeks.natural_size import move
 from pricers.contracts.contract import Contract
@@ -19,6 +19,7 @@ from pricers.errors import InvalidInput, finite
 from pricers.paths import Paths, add, plane
 from pricers.plan import Plan
 from pricers.present_value import present_value
+from pricers.scenario import Scenario
 
 __all__ = ["FiniteDifference"]
 
@@ -67,7 +68,7 @@ class FiniteDifference(PathEstimator):
         if self.bump is not None and not 0.0 < finite("bump", self.bump) <= _WIDEST:
             raise InvalidInput("bump", self.bump, f"must be above 0 and at most {_WIDEST:g}")
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; any payoff will do."""
         share = self._share(len(greek.parameters), contract, plan)
         last = contract.times[-1]
@@ -112,11 +113,11 @@ def _wider(share: float) -> float:
     return widest if widest >= 1.25 else 0.5
 
 
-_Terms = dict[Scene, float]
+_Terms = dict[Scenario, float]
 """Scenes and what the present value of each is multiplied by."""
 
 
-def _difference(scene: Scene, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:
+def _difference(scene: Scenario, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:
     """A Greek as a difference between scenes."""
     scenes, stencil = _stencil(scene, tuple(steps.items()), len(greek.parameters))
     unit = math.prod(steps[p] * (last if p == "time" else 1.0) for p in greek.parameters)
@@ -147,7 +148,7 @@ def _clear_rounding(parts: Sequence[tuple[float, FloatArray]], spot: float, out:
     out[np.abs(out) <= 1e-13 * size] = 0.0
 
 
-def _size(parameter: str, scene: Scene, contract: Contract) -> float:
+def _size(parameter: str, scene: Scenario, contract: Contract) -> float:
     """What a bump is a share of: a usual change (`move`), of the spot a smaller one near a barrier, of time all dates in proportion."""
     match parameter:
         case "spot":
@@ -158,7 +159,7 @@ def _size(parameter: str, scene: Scene, contract: Contract) -> float:
     return move(parameter, scene, contract)
 
 
-def _bend(vol: float, scene: Scene, contract: Contract) -> float:
+def _bend(vol: float, scene: Scenario, contract: Contract) -> float:
     """Within which change of the log-spot a price bends: what is left until the last date, or, near a barrier, the first one."""
     whole, jump = vol * math.sqrt(contract.times[-1]), contract.jump
     if jump is None or not isinstance(jump.level, Minimum | Maximum):
@@ -166,7 +167,7 @@ def _bend(vol: float, scene: Scene, contract: Contract) -> float:
     return min(whole, max(vol * math.sqrt(contract.times[0]), abs(math.log(scene.market.spot / jump.threshold))))
 
 
-def _stencil(scene: Scene, steps: tuple[tuple[str, float], ...], order: int) -> tuple[tuple[Scene, ...], tuple[float, ...]]:
+def _stencil(scene: Scenario, steps: tuple[tuple[str, float], ...], order: int) -> tuple[tuple[Scenario, ...], tuple[float, ...]]:
     """Bumped scenes and their weights, before division by the steps."""
     if order == 0:
         return (scene,), (1.0,)

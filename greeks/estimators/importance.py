@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.cross_entropy import FEWEST, LARGEST_SHARE, Found, search
-from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -19,12 +19,13 @@ from pricers.discounting import LAST
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
 from pricers.estimate import Moments
-from pricers.foreseen import Foreseen, Look
 from pricers.kernel import kernel
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import CashFlow, present_value
+from pricers.requests import PathRequest
 from pricers.sampling.tilted import Mixture, Tilted
+from pricers.scenario import Scenario
 from pricers.tracing import traced
 
 __all__ = ["ImportanceSampling", "Searched", "segments"]
@@ -120,14 +121,16 @@ class ImportanceSampling(PathEstimator):
         """See `PathEstimator.work`: normals are moved and weighed in so many directions."""
         return _work(self, contract)
 
-    def prepared(self, contract: Contract, scene: Scene, plan: Plan, *, stream: str, lattice: tuple[float, ...]) -> PathEstimator:
+    def prepared(
+        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+    ) -> PathEstimator:
         """See `PathEstimator.prepared`: the search. What stops it stops the run."""
         try:
             return _searched(self, contract, scene, plan, stream, lattice)
         except Exception as error:
             return Searched(self, Found(), (), (), (), failed=error)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; what the inner estimator refuses is refused. Before the search it cannot be sampled."""
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
@@ -163,7 +166,7 @@ class Searched(PathEstimator):
         """See `PathEstimator.work`."""
         return _work(self.asked, contract)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`."""
         if self.failed is not None:
             raise self.failed
@@ -293,7 +296,7 @@ _SEGMENTS, _SEGMENTS_OF_MANY = 12, 8
 
 
 def _searched(
-    asked: ImportanceSampling, contract: Contract, scene: Scene, plan: Plan, stream: str, lattice: tuple[float, ...]
+    asked: ImportanceSampling, contract: Contract, scene: Scenario, plan: Plan, stream: str, lattice: tuple[float, ...]
 ) -> Searched:
     """After the search."""
     model, times = scene.model, contract.times
@@ -304,10 +307,11 @@ def _searched(
     between = len(model.lattice(times, *plan.steps)) > len(times)
     dates = tuple(int(i) + 1 for i in index)
     ends = segments(lattice, dates, wanted, between=between)
-    needs = traced(
+    of_paths = traced(
         lambda paths: present_value(contract, paths[0]), count=1, times=times, spot=scene.market.spot, vol=model.scale("vol")
     )
-    look = Look(model=model, market=scene.market, stretch=scene.stretch, observed=observed, needs=needs)
+    request = PathRequest(market=scene.market, stretch=scene.stretch, observed=observed, wanted=of_paths)
+    simulator = model.simulator({model: (request,)})
 
     def draw(mixture: Mixture, first: int, count: int) -> tuple[FloatArray, FloatArray]:
         tilted = Tilted(mixture=mixture, ends=ends, dates=dates, factors=model.factors)
@@ -323,10 +327,8 @@ def _searched(
             lanes=count,
             sampling=tilted,
             factors=model.factors,
-            foreseen=Foreseen((look,)),
         )
-        paths = model.paths(block, observed, scene.market, scene.stretch)
-        paid = np.array(present_value(contract, paths).at_last_date())
+        paid = np.array(present_value(contract, simulator.paths(block, request)).at_last_date())
         y = np.array(block.coordinates())
         block.forget()
         return y, paid

@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene, needs_initial_spot_term
+from greeks.estimators.estimator import PathEstimator, Recipe, needs_initial_spot_term
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value
+from pricers.scenario import Scenario
 
 __all__ = ["LikelihoodRatio"]
 
@@ -38,7 +39,7 @@ class LikelihoodRatio(PathEstimator):
 
     name: ClassVar[str] = "likelihood_ratio"
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; second derivatives by rate or time are refused (the discount factor moves too)."""
         if len(greek.parameters) > 1 and not {"rate", "time"}.isdisjoint(greek.parameters):
             raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")

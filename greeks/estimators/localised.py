@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.estimators.smoothing import Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -16,6 +16,7 @@ from pricers.errors import positive
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value
+from pricers.scenario import Scenario
 
 __all__ = ["Localised"]
 
@@ -57,7 +58,7 @@ class Localised(PathEstimator):
         """See `PathEstimator.work`: four widths of one number; where the quantity that jumps is no mean, with its slopes of every date."""
         return 60.0 + (1.0 if contract.on_average else 12.0) * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for payoffs that say where they jump."""
         spread = spread_of("localisation", greek, contract, scene)
         scene.model.require_score(greek.parameters)

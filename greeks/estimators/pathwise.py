@@ -8,13 +8,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value, write_derivative, write_mixed_derivative
+from pricers.scenario import Scenario
 
 __all__ = ["Pathwise"]
 
@@ -38,7 +39,7 @@ class Pathwise(PathEstimator):
         """See `PathEstimator.work`."""
         return (6.0 if contract.derivative_note else 1.0) * len(contract.times)  # two payoffs more where it is bumped
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""
         if contract.jumps:
             raise NotApplicable(

@@ -29,7 +29,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.contract import Contract
@@ -37,6 +37,7 @@ from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 from pricers.special import exp, fma, log, ndtr
 from pricers.workspace import empty
 
@@ -458,7 +459,7 @@ class Preintegrated(PathEstimator):
         """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date."""
         return 60.0 + 28.0 * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for claims on an average, first derivatives and gamma."""
         claim = contract.on_average
         if claim is None:

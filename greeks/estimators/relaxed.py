@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.estimators.smoothing import Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import positive
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 
 __all__ = ["Relaxed"]
 
@@ -51,7 +52,7 @@ class Relaxed(PathEstimator):
         """See `PathEstimator.work`."""
         return 40.0 + (1.0 if contract.on_average else 8.0) * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for payoffs that say where they jump."""
         spread = spread_of("relaxation", greek, contract, scene)
         width = self.width if self.width is not None else plan.paths ** (-1.0 / 3.0) * typical_width(contract, scene)

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import Scene
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
 from pricers.paths import Paths
+from pricers.scenario import Scenario
 
 __all__ = ["Spread", "spread_of", "typical_width"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
-def typical_width(contract: Contract, scene: Scene) -> float:
+def typical_width(contract: Contract, scene: Scenario) -> float:
     """Standard deviation of the logarithm of the last spot, roughly: what widths of a jump are measured by."""
     return scene.model.scale("vol") * math.sqrt(contract.times[-1])
 
@@ -72,7 +72,7 @@ class Spread:
         return self.jump.distance_slope(path, parameter), *self.jump.side_slopes(path, parameter)
 
 
-def spread_of(method: str, greek: Greek, contract: Contract, scene: Scene) -> Spread:
+def spread_of(method: str, greek: Greek, contract: Contract, scene: Scenario) -> Spread:
     """The contract's payoff, to be spread.
 
     Raises

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.estimators.conditional import Claim, Total, select_greek, today, total_return
-from greeks.estimators.estimator import PathEstimator, Recipe, Scene
+from greeks.estimators.estimator import PathEstimator, Recipe
 from greeks.estimators.first_touch import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
@@ -18,6 +18,7 @@ from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.scenario import Scenario
 from pricers.workspace import empty
 
 __all__ = ["OneStepSurvival"]
@@ -77,7 +78,7 @@ class OneStepSurvival(PathEstimator):
         """See `PathEstimator.work`: normal distribution functions and their inverse on each date near the barrier."""
         return 300.0 + 36.0 * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scene, plan: Plan) -> Recipe:
+    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
         """See `PathEstimator.recipe`; for barrier options that were not touched yet, first derivatives and gamma."""
         if not isinstance(contract, Barrier) or contract.touched:
             raise NotApplicable(

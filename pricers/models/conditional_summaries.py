@@ -15,12 +15,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
+from pricers.requests import PathRequest, Wanted
 from pricers.special import exp_normal, fma
 from pricers.workspace import empty
 
-__all__ = ["NOTHING", "Program", "Summaries", "begin", "look", "program", "summarily"]
+__all__ = ["NOTHING", "Program", "Summaries", "begin", "look", "only_summaries", "program"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -102,20 +102,16 @@ def _summarise(share, nodes, starts, items, ends, levels, places, walk, integral
             look(x, power, starts[k], starts[k + 1], items, ends, levels, places, out[:, first:last])
 
 
-_Key = tuple[int, int, float, int]
-
-
 class _Item(NamedTuple):
-    """A market at some dates, and which rows are wanted; ``keys`` are those of all looks that differ in the spot alone."""
+    """Requests that differ in the spot alone, and which rows are wanted."""
 
-    keys: tuple[_Key, ...]
-    look: Look
+    requests: tuple[PathRequest, ...]
     rows: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Program:
-    """The arguments of `_summarise` that are the same for every block, and which rows come out: (keys of the looks, name of the row)."""
+    """The arguments of `_summarise` that are the same for every block, and which rows come out: (whose, name of the row)."""
 
     nodes: IntArray
     starts: IntArray
@@ -123,7 +119,7 @@ class Program:
     ends: BoolArray
     levels: FloatArray
     places: IntArray
-    outs: tuple[tuple[tuple[_Key, ...], str], ...]
+    outs: tuple[tuple[tuple[PathRequest, ...], str], ...]
 
     def made(self, share: float, walk: FloatArray, integral: FloatArray, drift: FloatArray) -> FloatArray:
         """The rows, [row, lane], from the sums [row, lane] of a path; share is 1 - rho^2."""
@@ -152,18 +148,19 @@ NOTHING = Program(
 
 def _program(items: Iterable[_Item], nodes: IntArray) -> Program:
     places: list[list[int]] = []
-    outs: list[tuple[tuple[_Key, ...], str]] = []
+    outs: list[tuple[tuple[PathRequest, ...], str]] = []
     rows, whose, ends, growths = [], [], [], []
     for number, item in enumerate(items):
         places.append([])
         for name in ROWS:
             places[-1].append(len(outs) if name in item.rows else -1)
-            outs += [(item.keys, name)] if name in item.rows else []
-        observed = item.look.observed
+            outs += [(item.requests, name)] if name in item.rows else []
+        first = item.requests[0]
+        observed = first.observed
         rows.append(np.searchsorted(nodes, observed.index))
         whose.append(np.full(len(observed.times), number))
         ends.append(np.arange(len(observed.times)) == len(observed.times) - 1)
-        growths.append(item.look.stretch * item.look.market.log_growth(observed.times))
+        growths.append(first.stretch * first.market.log_growth(observed.times))
     at, growth = np.concatenate(rows), np.concatenate(growths)
     order = np.argsort(at, kind="stable")
     nodes, starts = np.unique(at[order], return_index=True)
@@ -178,15 +175,15 @@ def _program(items: Iterable[_Item], nodes: IntArray) -> Program:
     )
 
 
-def program(looks: Iterable[Look], nodes: IntArray) -> Program | None:
-    """What `Summaries` makes in one pass for looks at one path, whose rows stand for some ``nodes`` of the lattice."""
-    worlds: dict[Hashable, _Item] = {}
-    for look in looks:
-        if rows := frozenset(_BY_SUMMARY[name] for name in look.needs.summaries if name in _BY_SUMMARY):
-            world = look.observed, look.market.rate, look.market.dividend
-            item = worlds.get(world, _Item((), look, frozenset()))
-            worlds[world] = item._replace(keys=(*item.keys, look.key), rows=item.rows | rows)
-    return _program(worlds.values(), nodes) if worlds else None
+def program(requests: Iterable[PathRequest], nodes: IntArray) -> Program | None:
+    """What `Summaries` makes in one pass for requests of one variance path, whose rows stand for some ``nodes`` of the lattice."""
+    alike: dict[Hashable, _Item] = {}
+    for request in requests:
+        if rows := frozenset(_BY_SUMMARY[name] for name in request.wanted.summaries if name in _BY_SUMMARY):
+            key = request.observed, request.market.rate, request.market.dividend
+            item = alike.get(key, _Item((), frozenset()))
+            alike[key] = _Item((*item.requests, request), item.rows | rows)
+    return _program(alike.values(), nodes) if alike else None
 
 
 class Summaries:
@@ -196,32 +193,32 @@ class Summaries:
     ----------
     nodes : ndarray
         Of the lattice, those that rows of the path stand for.
-    foreseen : Program, optional
+    planned : Program, optional
         Of `program`.
     """
 
-    __slots__ = ("_asked", "_foreseen", "_found", "_nodes")
+    __slots__ = ("_found", "_nodes", "_planned")
 
-    def __init__(self, nodes: IntArray, foreseen: Program | None):
-        self._nodes, self._foreseen = nodes, foreseen
-        self._found = dict[tuple[_Key, str], FloatArray]()
-        self._asked: list[Look] = []  # keeps their keys theirs
+    def __init__(self, nodes: IntArray, planned: Program | None):
+        self._nodes, self._planned = nodes, planned
+        self._found = dict[tuple[PathRequest, str], FloatArray]()
 
-    def row(self, look: Look, name: str, make: Callable[[Program], FloatArray]) -> FloatArray:
+    def row(self, request: PathRequest, name: str, make: Callable[[Program], FloatArray]) -> FloatArray:
         """One of `ROWS`, [lane]; ``make`` gives a program's rows, [row, lane]."""
-        if self._foreseen is not None:
-            self._add(self._foreseen, make)
-            self._foreseen = None
-        if (look.key, name) not in self._found:
-            self._asked.append(look)
-            self._add(_program([_Item((look.key,), look, frozenset(ROWS))], self._nodes), make)
-        return self._found[look.key, name]
+        if self._planned is not None:
+            self._add(self._planned, make)
+            self._planned = None
+        if (request, name) not in self._found:
+            self._add(_program([_Item((request,), frozenset(ROWS))], self._nodes), make)
+        return self._found[request, name]
 
     def _add(self, made: Program, make: Callable[[Program], FloatArray]) -> None:
-        for (keys, name), row in zip(made.outs, make(made), strict=True):
-            self._found.update(((key, name), row) for key in keys)
+        for (requests, name), row in zip(made.outs, make(made), strict=True):
+            self._found.update(((request, name), row) for request in requests)
 
 
-def summarily(needs: Needs) -> bool:
+def only_summaries(wanted: Wanted) -> bool:
     """Whether a path is wanted for nothing but rows of a program."""
-    return bool(needs.summaries) and needs.summaries <= _BY_SUMMARY.keys() and not (needs.scores or needs.slopes or needs.steps)
+    return (
+        bool(wanted.summaries) and wanted.summaries <= _BY_SUMMARY.keys() and not (wanted.scores or wanted.slopes or wanted.steps)
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -12,12 +12,12 @@ import numpy.typing as npt
 
 from pricers.draws import Block, Observation, increments
 from pricers.errors import NotApplicable, positive
-from pricers.foreseen import Look
 from pricers.kernel import kernel
 from pricers.market import Market
-from pricers.models.gbm_summaries import Summaries
-from pricers.models.model import Model
+from pricers.models.gbm_summaries import Program, Summaries
+from pricers.models.model import Model, PathSimulator
 from pricers.paths import Law, Line, Paths, Steps, affine, plane
+from pricers.requests import PathRequest
 from pricers.special import exp_normal, fma
 from pricers.workspace import empty
 
@@ -76,19 +76,13 @@ class GBM(Model):
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        summaries = block.once(GBM, lambda: Summaries(block, _foreseen(block)))
-        look = block.foreseen.look(self, market, stretch, observed)
-        law = _LogNormal(look, self.vol, block, summaries)
-        made = law.made
-        return Paths(
-            times=made.times,
-            lanes=block.lanes,
-            spot=law.spots,
-            discounting=made.discounting,
-            law=law,
-            requested=look.needs,
-            initial_spot=market.spot,
-        )
+        request = PathRequest(market=market, stretch=stretch, observed=observed)
+        return self.simulator({self: (request,)}).paths(block, request)
+
+    @classmethod
+    def simulator(cls, requests: Mapping[GBM, Sequence[PathRequest]]) -> PathSimulator:
+        """See `Model.simulator`: all volatilities share one Brownian motion."""
+        return _Simulator({request: model.vol for model, asked in requests.items() for request in asked})
 
     def bumped(self, parameter: str, by: float) -> GBM:
         """See `Model.bumped`."""
@@ -99,9 +93,26 @@ class GBM(Model):
         return self.vol
 
 
-def _foreseen(block: Block) -> Iterator[tuple[Look, float]]:
-    """Looks at GBM's paths, and their volatilities."""
-    return ((look, look.model.vol) for look in block.foreseen if isinstance(look.model, GBM))
+class _Simulator(PathSimulator):
+    """Plans the rows of all requests together, given with their volatilities."""
+
+    def __init__(self, requests: Mapping[PathRequest, float]):
+        self._program = Program(requests)
+
+    def paths(self, block: Block, request: PathRequest) -> Paths:
+        """See `PathSimulator.paths`."""
+        summaries = block.once(self, lambda: Summaries(block, self._program))
+        law = _LogNormal(request, block, summaries)
+        made = law.made
+        return Paths(
+            times=made.times,
+            lanes=block.lanes,
+            spot=law.spots,
+            discounting=made.discounting,
+            law=law,
+            wanted=request.wanted,
+            initial_spot=request.market.spot,
+        )
 
 
 class _LogNormal(Law):
@@ -110,25 +121,24 @@ class _LogNormal(Law):
     Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
     """
 
-    __slots__ = ("_block", "_look", "_summaries", "made", "spot", "vol")
+    __slots__ = ("_block", "_request", "_summaries", "made", "spot", "vol")
 
-    def __init__(self, look: Look, vol: float, block: Block, summaries: Summaries):
-        self.spot, self.vol = look.market.spot, vol
-        self._look, self._block, self._summaries = look, block, summaries
-        self.made = summaries.steps(look, vol)
+    def __init__(self, request: PathRequest, block: Block, summaries: Summaries):
+        self._request, self._block, self._summaries = request, block, summaries
+        self.spot, self.vol, self.made = request.market.spot, *summaries.program.steps[request]
 
     def _row(self, name: str) -> FloatArray:
-        return self._summaries.row(self._look, self.vol, name)
+        return self._summaries.row(self._request, name)
 
     @property
     def normals(self) -> FloatArray:
         """Of the intervals, [time, lane]."""
-        return self._block.increments(self._look.observed)
+        return self._block.increments(self._request.observed)
 
     def spots(self) -> FloatArray:
         """[time, lane]."""
-        observed, lattice = self._look.observed, self._block.lattice
-        root = math.sqrt(self._look.stretch) * np.sqrt(increments(lattice))
+        observed, lattice = self._request.observed, self._block.lattice
+        root = math.sqrt(self._request.stretch) * np.sqrt(increments(lattice))
         out = empty((len(observed.times), self._block.lanes))
         _spots(self.vol, root, observed.index, np.exp(self.made.level), self._block.normals(), out)
         return out
@@ -136,7 +146,7 @@ class _LogNormal(Law):
     @property
     def _root(self) -> float:
         """Of the factor on all times."""
-        return math.sqrt(self._look.stretch)
+        return math.sqrt(self._request.stretch)
 
     def line(self, name: str) -> Line | None:
         """See `Law.line`."""

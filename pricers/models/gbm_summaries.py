@@ -8,7 +8,7 @@ all bumped worlds of a finite difference, cost little more than one.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -18,16 +18,16 @@ import numpy.typing as npt
 
 from pricers.discounting import Discounting
 from pricers.draws import Block, Observation, increments
-from pricers.foreseen import Look, Needs
 from pricers.kernel import device, kernel
 from pricers.lanes import copy
 from pricers.market import Market
 from pricers.philox import PATHS, step_normals
+from pricers.requests import PathRequest, Wanted
 from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.special import LOG2_E, exp2_normal, fma
 from pricers.workspace import empty
 
-__all__ = ["GBMSteps", "Summaries", "steps"]
+__all__ = ["GBMSteps", "Program", "Summaries", "steps"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -296,39 +296,43 @@ _BY_SLOPE = {
 }
 
 
-def _rows(needs: Needs) -> frozenset[str]:
+def _rows(wanted: Wanted) -> frozenset[str]:
     rows: list[str] = []
-    for name in needs.summaries:
+    for name in wanted.summaries:
         rows += _BY_SUMMARY.get(name, ())
-    for parameter in needs.scores:
+    for parameter in wanted.scores:
         rows += _BY_SCORE.get(parameter, ())
-    for slope in needs.slopes:
+    for slope in wanted.slopes:
         rows += _BY_SLOPE.get(slope, ())
     return frozenset(rows)
-
-
-_Key = tuple[int, int, float, int]
 
 
 class _Item(NamedTuple):
     """Paths and which of their rows are wanted; ``scale`` multiplies W in their log-spot.
 
-    Rows are those of a spot that starts at one: worlds that differ in the spot alone have the same, and ``keys`` are theirs.
+    Rows are those of a spot that starts at one: requests that differ in the spot alone have the same.
     """
 
-    keys: tuple[_Key, ...]
-    look: Look
+    requests: tuple[PathRequest, ...]
     vol: float
     rows: frozenset[str]
 
     @property
+    def observed(self) -> Observation:
+        return self.requests[0].observed
+
+    @property
     def scale(self) -> float:
-        return self.vol * math.sqrt(self.look.stretch)
+        return self.vol * math.sqrt(self.requests[0].stretch)
+
+
+_Outs = tuple[tuple[tuple[PathRequest, ...], str], ...]
+"""Whose rows come out of a pass, and their names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Program:
-    """The arguments of `_summarise` that are the same for every block, and which rows come out: (keys of the looks, name of the row)."""
+class _Pass:
+    """The arguments of `_summarise` that are the same for every block, and which rows come out."""
 
     root: FloatArray
     starts: IntArray
@@ -337,45 +341,45 @@ class _Program:
     constants: FloatArray
     scales: FloatArray
     places: IntArray
-    outs: tuple[tuple[tuple[_Key, ...], str], ...]
+    outs: _Outs
 
 
-def _places(order: list[_Item]) -> tuple[IntArray, tuple[tuple[tuple[_Key, ...], str], ...]]:
+def _places(order: list[_Item]) -> tuple[IntArray, _Outs]:
     """Where each item's rows go, -1 where another item makes them too, and whose rows come out."""
     places = np.full((len(order), len(ROWS) + 1), -1)
-    outs: list[tuple[tuple[_Key, ...], str]] = []
+    outs: list[tuple[tuple[PathRequest, ...], str]] = []
     common: dict[tuple[Observation, str], int] = {}
     for number, item in enumerate(order):
         for place, name in enumerate(ROWS):
             if name not in item.rows:
                 continue
-            shared = common.get((item.look.observed, name))
+            shared = common.get((item.observed, name))
             if shared is not None:
-                outs[shared] = (*outs[shared][0], *item.keys), name
+                outs[shared] = (*outs[shared][0], *item.requests), name
                 continue
             if name in _COMMON:
-                common[item.look.observed, name] = len(outs)
+                common[item.observed, name] = len(outs)
             places[number, place] = len(outs)
-            outs.append((item.keys, name))
+            outs.append((item.requests, name))
     kept = len(outs)
     for number, item in enumerate(order):
-        if not item.look.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
+        if not item.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
             places[number, _THEN] = kept
             kept += 1
     return places, tuple(outs)
 
 
-def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
+def _pass(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Pass:
     order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
     places, outs = _places(order)
     making = np.any(places >= 0, axis=1)
     order, places = [item for item, makes in zip(order, making, strict=True) if makes], places[making]
-    counts = [len(item.look.observed.index) for item in order]
+    counts = [len(item.observed.index) for item in order]
     (at, roles), constants = np.empty((2, sum(counts)), dtype=np.int64), np.empty((sum(counts), 5))
     end = 0
     for count, item in zip(counts, order, strict=True):
-        observed, here = item.look.observed, slice(end, end + count)
-        made = steps(item.vol, observed, item.look.market, item.look.stretch)
+        observed, here = item.observed, slice(end, end + count)
+        made = steps(item.vol, observed, item.requests[0].market, item.requests[0].stretch)
         at[here], roles[here] = observed.index, np.where(observed.follows, _NEXT, 0)
         roles[end] |= _BEGINS
         end = here.stop
@@ -385,7 +389,7 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
         ):
             constants[here, column] = constant
     by_node, last = np.argsort(at, kind="stable"), int(at.max())
-    return _Program(
+    return _Pass(
         root=np.sqrt(increments(lattice[: last + 1])),
         starts=np.searchsorted(at[by_node], np.arange(last + 2)),
         items=np.repeat(np.arange(len(order)), counts)[by_node],
@@ -397,61 +401,80 @@ def _program(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Program:
     )
 
 
+class Program:
+    """What is made of every block in one pass, for all requests of a run.
+
+    Attributes
+    ----------
+    steps : mapping of PathRequest to (float, GBMSteps)
+        Volatility and what no path changes, for each request.
+    """
+
+    __slots__ = ("_items", "_passes", "steps")
+
+    def __init__(self, requests: Mapping[PathRequest, float]):
+        self.steps = {
+            request: (vol, steps(vol, request.observed, request.market, request.stretch)) for request, vol in requests.items()
+        }
+        alike: dict[Hashable, _Item] = {}
+        for request, vol in requests.items():
+            if rows := _rows(request.wanted):
+                market = request.market
+                key = vol, request.stretch, request.observed, market.rate, market.dividend
+                item = alike.get(key, _Item((), vol, frozenset()))
+                alike[key] = item._replace(requests=(*item.requests, request), rows=item.rows | rows)
+        self._items = tuple(alike.values())
+        self._passes: dict[tuple[float, ...], _Pass] = {}
+
+    def planned(self, lattice: tuple[float, ...]) -> _Pass | None:
+        """The pass over a lattice, planned once; None where nothing is asked for."""
+        if not self._items:
+            return None
+        if lattice not in self._passes:
+            self._passes[lattice] = _pass(lattice, self._items)
+        return self._passes[lattice]
+
+    def unplanned(self, lattice: tuple[float, ...], request: PathRequest) -> _Pass:
+        """A pass that makes all rows of one request."""
+        return _pass(lattice, [_Item((request,), self.steps[request][0], frozenset(ROWS))])
+
+
 class Summaries:
-    """Rows of a block: those foreseen are made together when the first is asked for, others when they are."""
+    """Rows of a block: those that were asked for are made together when the first is read, others when they are."""
 
-    __slots__ = ("_asked", "_block", "_found", "_known")
+    __slots__ = ("_block", "_found", "program")
 
-    def __init__(self, block: Block, foreseen: Iterable[tuple[Look, float]]):
-        self._block, self._found = block, dict[tuple[_Key, str], FloatArray]()
-        self._asked: list[Look] = []  # keeps their keys theirs
-        self._known = block.foreseen.once(GBMSteps, dict[_Key, GBMSteps])
-        program = block.foreseen.once(Summaries, lambda: self._foreseen(foreseen))
-        if program is not None:
-            self._make(program)
+    def __init__(self, block: Block, program: Program):
+        self._block, self.program, self._found = block, program, dict[tuple[PathRequest, str], FloatArray]()
+        planned = program.planned(block.lattice)
+        if planned is not None:
+            self._make(planned)
 
-    def steps(self, look: Look, vol: float) -> GBMSteps:
-        """Those of a world with this volatility."""
-        found = self._known.get(look.key)
-        return found if found is not None else steps(vol, look.observed, look.market, look.stretch)
+    def row(self, request: PathRequest, name: str) -> FloatArray:
+        """One of `ROWS`, [lane], of spots that start at one."""
+        if (request, name) not in self._found:
+            self._make(self.program.unplanned(self._block.lattice, request))
+        return self._found[request, name]
 
-    def row(self, look: Look, vol: float, name: str) -> FloatArray:
-        """One of `ROWS`, [lane], of a world with this volatility, whose spot starts at one."""
-        key = look.key
-        if (key, name) not in self._found:
-            self._asked.append(look)
-            self._make(_program(self._block.lattice, [_Item((key,), look, vol, frozenset(ROWS))]))
-        return self._found[key, name]
-
-    def _foreseen(self, looks: Iterable[tuple[Look, float]]) -> _Program | None:
-        worlds: dict[Hashable, _Item] = {}
-        for look, vol in looks:
-            self._known[look.key] = steps(vol, look.observed, look.market, look.stretch)
-            if rows := _rows(look.needs):
-                world = vol, look.stretch, look.observed, look.market.rate, look.market.dividend
-                item = worlds.get(world, _Item((), look, vol, frozenset()))
-                worlds[world] = item._replace(keys=(*item.keys, look.key), rows=item.rows | rows)
-        return _program(self._block.lattice, worlds.values()) if worlds else None
-
-    def _make(self, program: _Program) -> None:
+    def _make(self, planned: _Pass) -> None:
         block = self._block
-        out = empty((len(program.outs), block.lanes))
+        out = empty((len(planned.outs), block.lanes))
         _summarise(
             _NONE if isinstance(block.sampling, PseudoRandom) else block.normals(),
             block.sampling.greatest,
             *block.key,
             block.first,
-            program.root,
-            program.starts,
-            program.items,
-            program.roles,
-            program.constants,
-            program.scales,
-            program.places,
+            planned.root,
+            planned.starts,
+            planned.items,
+            planned.roles,
+            planned.constants,
+            planned.scales,
+            planned.places,
             out,
         )
-        for (keys, name), row in zip(program.outs, out, strict=True):
-            self._found.update(((key, name), row) for key in keys)
+        for (requests, name), row in zip(planned.outs, out, strict=True):
+            self._found.update(((request, name), row) for request in requests)
 
 
 _NONE = np.empty((0, 0))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import or_
 from typing import ClassVar
 
 import numpy as np
@@ -12,15 +15,16 @@ import numpy.typing as npt
 from pricers.discounting import Discounting
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, positive
-from pricers.foreseen import Look
 from pricers.market import Market
 from pricers.models.conditional import ConditionalNormal, VariancePath, spots
-from pricers.models.conditional_summaries import Program, Summaries, program, summarily
+from pricers.models.conditional_summaries import Program, Summaries, only_summaries, program
 from pricers.models.heston_grid import equal_steps, graded_steps
+from pricers.models.heston_parameters import SLOPES
 from pricers.models.heston_qe import QE
-from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
-from pricers.models.model import Model
+from pricers.models.heston_scheme import Drivers, Scheme
+from pricers.models.model import Model, PathSimulator
 from pricers.paths import Law, Paths
+from pricers.requests import PathRequest
 
 __all__ = ["Heston"]
 
@@ -89,32 +93,13 @@ class Heston(Model):
 
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        stage = block.once(("heston", self, stretch), lambda: _Stage(self, block, stretch, observed))
-        look = block.foreseen.look(self, market, stretch, observed)
-        times, growth = stretch * observed.times, stretch * market.log_growth(observed.times)
-        rows = stage.rows(observed)
-        return Paths(
-            times=times,
-            lanes=block.lanes,
-            spot=lambda: spots(spot=market.spot, growth=growth, rho=self.rho, rows=rows, path=stage.path()),
-            discounting=Discounting.of(market, observed, stretch),
-            law=stage.law(
-                ConditionalNormal(
-                    kind=self.kind,
-                    spot=market.spot,
-                    rho=self.rho,
-                    vol=math.sqrt(self.v0),
-                    times=times,
-                    growth=growth,
-                    rows=rows,
-                    path=stage.path,
-                    row=lambda name: stage.summary(look, name),
-                ),
-                last=int(observed.index[-1]),
-            ),
-            requested=look.needs,
-            initial_spot=market.spot,
-        )
+        request = PathRequest(market=market, stretch=stretch, observed=observed)
+        return self.simulator({self: (request,)}).paths(block, request)
+
+    @classmethod
+    def simulator(cls, requests: Mapping[Heston, Sequence[PathRequest]]) -> PathSimulator:
+        """See `Model.simulator`: requests of one model and stretch share its variance paths."""
+        return _Simulator(requests)
 
     def require_score(self, parameters: tuple[str, ...]) -> None:
         """See `Model.require_score`."""
@@ -153,55 +138,107 @@ def _own(parameters: frozenset[str]) -> set[str]:
     return {"v0" if name == "vol" else name for name in parameters if name == "vol" or name in SLOPES}
 
 
-class _Stage:
-    """The part of a block's simulation that knows no market and no contract: its variance paths, shared by all of a book."""
+class _Simulator(PathSimulator):
+    """Knows for each request the variance paths that it shares with others."""
 
-    __slots__ = ("_block", "_drivers", "_model", "_needs", "_observed", "_path", "_summaries")
+    def __init__(self, requests: Mapping[Heston, Sequence[PathRequest]]):
+        together: dict[tuple[Heston, float], list[PathRequest]] = {}
+        for model, asked in requests.items():
+            for request in asked:
+                together.setdefault((model, request.stretch), []).append(request)
+        plans = [_VariancePlan(model, stretch, asked) for (model, stretch), asked in together.items()]
+        self._plans = {request: plan for plan in plans for request in plan.requests}
 
-    def __init__(self, model: Heston, block: Block, stretch: float, observed: Observation):
-        self._model, self._block, self._observed = model, block, observed
-        noise = block.normals(0), block.normals(1)
-        self._drivers = Drivers(lattice=block.lattice, stretch=stretch, noise=noise, nodes=block.watched)
-        self._needs = block.foreseen.of(model, stretch)
+    def paths(self, block: Block, request: PathRequest) -> Paths:
+        """See `PathSimulator.paths`."""
+        plan, market, observed = self._plans[request], request.market, request.observed
+        variance = block.once(plan, lambda: _BlockVariance(plan, block))
+        times, growth = request.stretch * observed.times, request.stretch * market.log_growth(observed.times)
+        model, rows = plan.model, np.searchsorted(plan.nodes, observed.index)
+        given = ConditionalNormal(
+            kind=model.kind,
+            spot=market.spot,
+            rho=model.rho,
+            vol=math.sqrt(model.v0),
+            times=times,
+            growth=growth,
+            rows=rows,
+            path=variance.path,
+            row=lambda name: variance.summary(request, name),
+        )
+        return Paths(
+            times=times,
+            lanes=block.lanes,
+            spot=lambda: spots(spot=market.spot, growth=growth, rho=model.rho, rows=rows, path=variance.path()),
+            discounting=Discounting.of(market, observed, request.stretch),
+            law=variance.law(given, last=int(observed.index[-1])),
+            wanted=request.wanted,
+            initial_spot=market.spot,
+        )
+
+
+class _VariancePlan:
+    """What is asked of one model's variance paths, which know no market.
+
+    Attributes
+    ----------
+    nodes : ndarray
+        Points of the time grid whose paths are kept: all dates of all requests.
+    apart : bool
+        Whether some request has fewer dates than that, so that scores cannot be made of all on the way.
+    """
+
+    __slots__ = ("apart", "model", "nodes", "program", "requests", "stretch", "wanted")
+
+    def __init__(self, model: Heston, stretch: float, requests: Sequence[PathRequest]):
+        self.model, self.stretch, self.requests = model, stretch, requests
+        self.nodes = np.unique(np.concatenate([request.observed.index for request in requests]))
+        self.apart = any(len(request.observed.index) < len(self.nodes) for request in requests)
+        self.wanted = reduce(or_, (request.wanted for request in requests))
+        self.program = program(requests, self.nodes)
+
+
+class _BlockVariance:
+    """The variance paths of a block, shared by all of a book."""
+
+    __slots__ = ("_drivers", "_path", "_plan", "_summaries")
+
+    def __init__(self, plan: _VariancePlan, block: Block):
+        self._plan, noise = plan, (block.normals(0), block.normals(1))
+        self._drivers = Drivers(lattice=block.lattice, stretch=plan.stretch, noise=noise, nodes=plan.nodes)
         self._path: VariancePath | None = None
-        self._summaries: Summaries | None = None
-
-    def rows(self, observed: Observation) -> IntArray:
-        """Where the observed dates stand in the paths."""
-        return np.searchsorted(self._block.watched, observed.index)
+        self._summaries = Summaries(plan.nodes, plan.program)
 
     def path(self, parameter: str | None = None, *, slopes: bool = False) -> VariancePath:
-        """See `PathSource`; a parameter that was not foreseen brings all others with it."""
+        """See `PathSource`; a parameter that was not asked for before brings all others with it."""
+        plan = self._plan
         if self._path is None:
-            along = _own(self._needs.along)
-            foreseen = tuple(name for name in SLOPES if name in along | _own(self._needs.scores))
-            apart = len(self._observed.index) < len(self._block.watched)
-            self._path = self._evolved(foreseen, slopes=bool(along) or apart)
+            along = _own(plan.wanted.along)
+            parameters = tuple(name for name in SLOPES if name in along | _own(plan.wanted.scores))
+            self._path = self._evolved(parameters, slopes=bool(along) or plan.apart)
         path = self._path
         if parameter is not None and (parameter not in path.parameters or (slopes and path.scored)):
-            self._model.require_score((parameter,))
+            plan.model.require_score((parameter,))
             kept = bool(path.parameters) and not path.scored
             self._path = self._evolved(SLOPES, slopes=slopes or kept)
         return self._path
 
-    def summary(self, look: Look, name: str) -> FloatArray:
+    def summary(self, request: PathRequest, name: str) -> FloatArray:
         """One of the rows of `Summaries`, [lane]."""
-        if self._summaries is None:
-            model, stretch, nodes, foreseen = self._model, self._drivers.stretch, self._drivers.nodes, self._block.foreseen
-            looks = (look for look in foreseen if look.model == model and look.stretch == stretch)
-            self._summaries = Summaries(nodes, foreseen.once((Summaries, model, stretch), lambda: program(looks, nodes)))
-        return self._summaries.row(look, name, self._summarised)
+        return self._summaries.row(request, name, self._summarised)
 
     def law(self, given: ConditionalNormal, *, last: int) -> Law:
         """How spots move that are observed up to the node ``last``."""
-        return self._model.scheme.law(given, self._model, self._drivers.until(last))
+        model = self._plan.model
+        return model.scheme.law(given, model, self._drivers.until(last))
 
     def _summarised(self, program: Program) -> FloatArray:
-        model = self._model
-        if self._path is None and summarily(self._needs):
+        model = self._plan.model
+        if self._path is None and only_summaries(self._plan.wanted):
             return model.scheme.summarise(model, self._drivers, program)
         path = self.path()
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
     def _evolved(self, parameters: tuple[str, ...], *, slopes: bool) -> VariancePath:
-        return self._model.scheme.evolve(self._model, self._drivers, parameters=parameters, slopes=slopes)
+        model = self._plan.model
+        return model.scheme.evolve(model, self._drivers, parameters=parameters, slopes=slopes)

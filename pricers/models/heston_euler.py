@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +19,9 @@ from pricers.errors import NotApplicable, one_of
 from pricers.kernel import kernel
 from pricers.lanes import copy
 from pricers.models.conditional import ConditionalNormal, VariancePath
+from pricers.models.heston_parameters import HestonParameters
 from pricers.models.heston_scheme import Drivers, Scheme
 from pricers.paths import Law, Line, Steps
-
-if TYPE_CHECKING:
-    from pricers.models.heston import Heston
 
 __all__ = ["FullTruncationEuler"]
 
@@ -147,7 +144,7 @@ class FullTruncationEuler(Scheme):
     def __post_init__(self) -> None:
         one_of("score", self.score, ("conditional", "full"))
 
-    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
+    def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`; it always keeps slopes."""
         path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=True)
         moves = np.array([[float(name == p) for name in _MOVES] for p in parameters]).reshape(-1, len(_MOVES))
@@ -155,7 +152,7 @@ class FullTruncationEuler(Scheme):
         _evolve(*_numbers(model), _steps(drivers), drivers.nodes, *drivers.noise, *sums, *derivatives)
         return path
 
-    def law(self, given: ConditionalNormal, model: Heston, drivers: Drivers) -> Law:
+    def law(self, given: ConditionalNormal, model: HestonParameters, drivers: Drivers) -> Law:
         """See `Scheme.law`."""
         return given if self.score == "conditional" else _FullScore(given, model, drivers)
 
@@ -169,7 +166,7 @@ _MOVES = ("v0", "kappa", "theta", "xi", "rho", "time")
 _FULL = ("rate", "v0", "kappa", "theta", "xi", "rho")
 
 
-def _numbers(model: Heston) -> tuple[float, float, float, float, float]:
+def _numbers(model: HestonParameters) -> tuple[float, float, float, float, float]:
     return model.v0, model.kappa, model.theta, model.xi, model.rho
 
 
@@ -182,7 +179,7 @@ class _FullScore(Law):
 
     __slots__ = ("_given", "_h", "_known", "_model", "_noise")
 
-    def __init__(self, given: ConditionalNormal, model: Heston, drivers: Drivers):
+    def __init__(self, given: ConditionalNormal, model: HestonParameters, drivers: Drivers):
         self._given, self._model, self._h, self._noise = given, model, _steps(drivers), drivers.noise
         self._known: FloatArray | None = None
 

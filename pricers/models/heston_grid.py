@@ -13,10 +13,8 @@ depend on later dates, and every date has a grid as fine as if it were the last 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from pricers.models.heston import Heston
+from pricers.models.heston_parameters import HestonParameters
 
 __all__ = ["equal_steps", "graded_steps"]
 
@@ -49,7 +47,7 @@ def equal_steps(times: tuple[float, ...], steps_per_year: int) -> tuple[float, .
     return tuple(points)
 
 
-def graded_steps(model: Heston, times: tuple[float, ...], refinement: int = 1) -> tuple[float, ...]:
+def graded_steps(model: HestonParameters, times: tuple[float, ...], refinement: int = 1) -> tuple[float, ...]:
     """The dates, and between them steps that are equal in the square root of time, ``refinement`` times as many as the rule's.
 
     Two steps or more between two dates are an even number, so that the grid with every second point can be compared.
@@ -66,7 +64,7 @@ def graded_steps(model: Heston, times: tuple[float, ...], refinement: int = 1) -
     return tuple(points)
 
 
-def _spacing(model: Heston, time: float) -> float:
+def _spacing(model: HestonParameters, time: float) -> float:
     """Longest step of the square root of time before ``time``."""
     root = math.sqrt(time)
     scale = math.sqrt(max(model.v0, _TYPICAL * _mean_variance(model, time)))
@@ -78,7 +76,7 @@ def _spacing(model: Heston, time: float) -> float:
     return spacing
 
 
-def _mean_variance(model: Heston, time: float) -> float:
+def _mean_variance(model: HestonParameters, time: float) -> float:
     r""":math:`\frac1t \int_0^t E[V_s]\,ds`."""
     x = model.kappa * time
     share = -math.expm1(-x) / x if x > 0.0 else 1.0

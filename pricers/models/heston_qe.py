@@ -45,7 +45,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -55,13 +54,11 @@ from pricers.kernel import device, kernel
 from pricers.lanes import copy
 from pricers.models.conditional import CHUNK, VariancePath, said, shift_and_spread
 from pricers.models.conditional_summaries import NOTHING, Program, begin, look
+from pricers.models.heston_parameters import SLOPES, HestonParameters
 from pricers.models.heston_qe_steps import steps_and_slopes
-from pricers.models.heston_scheme import SLOPES, Drivers, Scheme
+from pricers.models.heston_scheme import Drivers, Scheme
 from pricers.special import fma, horner, log_unguarded, sqrt
 from pricers.workspace import empty
-
-if TYPE_CHECKING:
-    from pricers.models.heston import Heston
 
 __all__ = ["QE"]
 
@@ -442,7 +439,7 @@ class QE(Scheme):
     def __post_init__(self) -> None:
         one_of("switch", self.switch, ("smooth", "hard"))
 
-    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
+    def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`."""
         _require_resolved(model)
         steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
@@ -458,7 +455,7 @@ class QE(Scheme):
             _evolve(model.v0, self._shape, steps, drivers.nodes, *drivers.noise, *sums, *_NO_PROGRAM)
         return path
 
-    def summarise(self, model: Heston, drivers: Drivers, program: Program) -> FloatArray:
+    def summarise(self, model: HestonParameters, drivers: Drivers, program: Program) -> FloatArray:
         """See `Scheme.summarise`: in the pass that makes the paths, which are not kept."""
         _require_resolved(model)
         steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
@@ -467,7 +464,7 @@ class QE(Scheme):
         _evolve(model.v0, self._shape, steps, nodes, *drivers.noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
         return out
 
-    def require_slope_by_xi(self, model: Heston) -> None:
+    def require_slope_by_xi(self, model: HestonParameters) -> None:
         """See `Scheme.require_slope_by_xi`."""
         if _rounding(model) > _ROUNDED_SLOPE * model.xi:
             raise NotApplicable(
@@ -480,12 +477,12 @@ class QE(Scheme):
         return _SMOOTH if self.switch == "smooth" else _HARD
 
 
-def _rounding(model: Heston) -> float:
+def _rounding(model: HestonParameters) -> float:
     """What rounding leaves of :math:`A V'` in the log-return of a step."""
     return 2.0**-52 * abs(model.rho) * max(model.v0, model.theta) / model.xi
 
 
-def _require_resolved(model: Heston) -> None:
+def _require_resolved(model: HestonParameters) -> None:
     if _rounding(model) > _ROUNDED:
         raise NotApplicable(
             f"QE divides by xi, and at xi {model.xi:g} rounding is left in the place of the spot's correlation with the variance; use "

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from pricers.models.conditional import ConditionalNormal, VariancePath
 from pricers.models.conditional_summaries import Program
+from pricers.models.heston_parameters import HestonParameters
 from pricers.paths import Law
 
-if TYPE_CHECKING:
-    from pricers.models.heston import Heston
-
-__all__ = ["SLOPES", "Drivers", "Scheme"]
+__all__ = ["Drivers", "Scheme"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-SLOPES = ("v0", "kappa", "theta", "xi", "rho", "time")
-"""What a variance path can be differentiated by; the slope of time is by the logarithm of the last date, all dates in proportion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -62,23 +56,23 @@ class Scheme(ABC):
     """A discretisation of Heston's variance and of what it does to the spot; it knows no market. Frozen."""
 
     @abstractmethod
-    def evolve(self, model: Heston, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
+    def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """Variance paths at the drivers' nodes.
 
         ``parameters``, some of `SLOPES`, are those to differentiate by; either slopes are kept, or scores made of them on the way.
         """
 
-    def summarise(self, model: Heston, drivers: Drivers, program: Program) -> FloatArray:
+    def summarise(self, model: HestonParameters, drivers: Drivers, program: Program) -> FloatArray:
         """A program's rows, [row, lane], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
         path = self.evolve(model, drivers, parameters=(), slopes=False)
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
-    def law(self, given: ConditionalNormal, model: Heston, drivers: Drivers) -> Law:
+    def law(self, given: ConditionalNormal, model: HestonParameters, drivers: Drivers) -> Law:
         """How a contract's spots move, whose last date ends the lattice: the law given the variance path, or one of the scheme's own."""
         return given
 
     def require_score(self, parameters: tuple[str, ...]) -> None:  # noqa: B027
         """See `Model.require_score`."""
 
-    def require_slope_by_xi(self, model: Heston) -> None:  # noqa: B027
+    def require_slope_by_xi(self, model: HestonParameters) -> None:  # noqa: B027
         """Raise `NotApplicable` where xi is so small that rounding drowns the derivative by it; no scheme need define it."""

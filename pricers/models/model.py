@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from pricers.draws import Block, Observation
 from pricers.market import Market
 from pricers.paths import Paths
+from pricers.requests import PathRequest
 
-__all__ = ["Model"]
+__all__ = ["Model", "PathSimulator"]
+
+
+class PathSimulator(ABC):
+    """Makes the paths that a run asked for. Blocks come from several threads: what belongs to a block is kept in the block."""
+
+    @abstractmethod
+    def paths(self, block: Block, request: PathRequest) -> Paths:
+        """The paths of a block for one of the requests that were planned."""
 
 
 class Model(ABC):
@@ -43,6 +53,11 @@ class Model(ABC):
     def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
         """Spots at the observed dates for one block, all times multiplied by ``stretch`` at fixed normals."""
 
+    @classmethod
+    def simulator(cls, requests: Mapping[Any, Sequence[PathRequest]]) -> PathSimulator:
+        """What makes the paths that a run asks of models of this class, by model; by default `paths`, one request after another."""
+        return _OneByOne(requests)
+
     def require_score(self, parameters: tuple[str, ...]) -> None:  # noqa: B027
         """Raise `NotApplicable` where the law of the paths knows no score or tangent by these, before anything is simulated.
 
@@ -56,3 +71,12 @@ class Model(ABC):
     @abstractmethod
     def scale(self, parameter: str) -> float:
         """Natural size of a parameter, which a finite difference takes a small part of."""
+
+
+class _OneByOne(PathSimulator):
+    def __init__(self, requests: Mapping[Model, Sequence[PathRequest]]):
+        self._models = {request: model for model, asked in requests.items() for request in asked}
+
+    def paths(self, block: Block, request: PathRequest) -> Paths:
+        """See `PathSimulator.paths`."""
+        return self._models[request].paths(block, request.observed, request.market, request.stretch)

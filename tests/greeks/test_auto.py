@@ -7,10 +7,10 @@ import cases
 import pytest
 
 from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
-from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.run import Job, answer
 from pricers import Asian, Barrier, PathFunction, Plan, PseudoRandom, Sobol, schedule
+from pricers.scenario import Scenario
 
 ASIAN = Asian(option="call", strike=100.0, fixings=schedule(12, 1.0))
 BARRIER = Barrier(option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(60, 1.0))
@@ -74,7 +74,7 @@ class Broken(LikelihoodRatio):
 
 def test_a_candidate_that_breaks_stops_its_own_job_and_no_other():
     def job(contract, *candidates):
-        scene = Scene(model=cases.VOL, market=cases.FLAT)
+        scene = Scenario(model=cases.VOL, market=cases.FLAT)
         return Job(contract=contract, scene=scene, greeks=(greek("delta", cases.VOL),), estimators=(Auto(candidates=candidates),))
 
     jobs, plan = (

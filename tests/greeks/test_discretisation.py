@@ -11,7 +11,6 @@ import greeks.discretisation
 from greeks import Controlled, Exact, FiniteDifference, LikelihoodRatio, sensitivities
 from greeks.book_run import Question, answers
 from greeks.estimators.conditional import Conditional
-from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.portfolio import read_portfolio
 from greeks.run import Job, _GreekSampler, _Shared, answer
@@ -19,6 +18,7 @@ from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, Heston, 
 from pricers.discretisation import coarser, halvings
 from pricers.draws import Block, Observation
 from pricers.sampling.sobol import Sobol
+from pricers.scenario import Scenario
 from tests import books
 from tests.heston_cases import MARKET, OTHERS, SEVEN, strikes
 
@@ -45,7 +45,7 @@ def samplers(contracts, model, lattice, plan, estimator=LikelihoodRatio()):  # n
     jobs = [
         Job(
             contract=contract,
-            scene=Scene(model=model, market=MARKET),
+            scene=Scenario(model=model, market=MARKET),
             greeks=tuple(greek(name, model) for name in names),
             estimators=(estimator,),
             stream="X",
@@ -115,7 +115,7 @@ def test_a_bias_has_the_same_bits_alone_and_in_a_book_with_any_threads():
 
     def job(contract, lattice=lattice):
         wanted = tuple(greek(name, MILD) for name in ("delta", "vega"))
-        scene = Scene(model=MILD, market=MARKET)
+        scene = Scenario(model=MILD, market=MARKET)
         return Job(contract=contract, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", lattice=lattice)
 
     together = bits(answer([job(c) for c in contracts], plan, threads=1))

@@ -23,7 +23,6 @@ from greeks import (
     sensitivities,
 )
 from greeks.cross_entropy import PATHS, _log_densities, _moments, search
-from greeks.estimators.estimator import Scene
 from greeks.estimators.importance import _apply, _unseen, segments
 from greeks.greek import STANDARD, greek
 from greeks.run import Job, answer, prepared
@@ -43,6 +42,7 @@ from pricers import (
     schedule,
 )
 from pricers.sampling.tilted import Mixture
+from pricers.scenario import Scenario
 
 MARKET, VOL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)
@@ -286,7 +286,7 @@ def test_a_run_that_is_not_what_the_search_saw_is_not_resolved(monkeypatch):
 
 def _job(contract, model=VOL, estimators=(IS,), **settings):
     wanted = tuple(greek(name, model) for name in NAMES)
-    return Job(contract=contract, scene=Scene(model=model, market=MARKET), greeks=wanted, estimators=estimators, **settings)
+    return Job(contract=contract, scene=Scenario(model=model, market=MARKET), greeks=wanted, estimators=estimators, **settings)
 
 
 def _bits(answers):

@@ -17,12 +17,12 @@ from greeks import (
     crosscheck,
     sensitivities,
 )
-from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.run import Job, answer
 from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, PseudoRandom, schedule
 from pricers.contracts import path_function
 from pricers.exact import exact_greeks
+from pricers.scenario import Scenario
 
 MARKET, MODEL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.4, rho=-0.6)
@@ -242,7 +242,7 @@ def test_a_wrong_payoff_never_reaches_a_path(contract, said, estimator, monkeypa
 
 def test_in_a_batch_a_wrong_payoff_is_a_reason():
     def job(contract):
-        scene = Scene(model=MODEL, market=MARKET)
+        scene = Scenario(model=MODEL, market=MARKET)
         return Job(contract=contract, scene=scene, greeks=(greek("delta", MODEL),), estimators=(LikelihoodRatio(),))
 
     wrong = PathFunction(lambda path: path[12] if path[-1] > 140.0 else 0.0, times=MONTHLY)

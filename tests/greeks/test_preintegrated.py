@@ -343,10 +343,10 @@ def test_without_noise_there_is_nothing_to_control():
 
 
 def _asked(contract, plan):
-    from greeks.estimators.estimator import Scene
     from greeks.greek import greek
+    from pricers.scenario import Scenario
 
-    return greek("delta", cases.VOL), contract, Scene(model=cases.VOL, market=cases.FLAT), plan
+    return greek("delta", cases.VOL), contract, Scenario(model=cases.VOL, market=cases.FLAT), plan
 
 
 @pytest.mark.slow

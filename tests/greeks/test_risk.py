@@ -22,11 +22,11 @@ from greeks import (
 )
 from greeks.checks import check_of
 from greeks.crosschecks import crosscheck_run
-from greeks.estimators.estimator import Scene
 from greeks.greek import STANDARD, greek
 from greeks.portfolio import read_book
 from greeks.risk import COLUMNS, risk_run
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, InvalidInput, Market, Plan, Sobol
+from pricers.scenario import Scenario
 
 PLAN = Plan(paths=1000, seed=3)
 NUMBERS = ("value", "stderr", "unit_value", "unit_stderr", "desk_value", "desk_stderr", "check_value", "z", "vol", "bias")
@@ -425,7 +425,7 @@ def test_number_without_bounds_is_not_finite_and_never_zero():
 
 
 def _check(contract, estimator, name="delta"):
-    scene = Scene(model=GBM(vol=0.2), market=books.MARKET.underlyings["X"].market)
+    scene = Scenario(model=GBM(vol=0.2), market=books.MARKET.underlyings["X"].market)
     found = check_of(estimator, greek(name, scene.model), contract, scene, PLAN)
     return found.name if found else None
 

@@ -9,12 +9,12 @@ import pytest
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck
 from greeks.comparison import most_certain, threshold, verdicts
-from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.natural_size import move, natural_sizes
 from greeks.run import Answer, Job, answer
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Market, Plan, schedule
 from pricers.estimate import Estimate
+from pricers.scenario import Scenario
 
 METHODS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), Exact())
 NAMES = ("price", "delta", "gamma", "vega", "rho", "theta")
@@ -82,7 +82,7 @@ def test_a_number_moved_by_five_of_its_errors_is_found():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         contract, model, market = random_trade(rng)
-        scene, names = Scene(model=model, market=market), ("delta", "vega", "rho")
+        scene, names = Scenario(model=model, market=market), ("delta", "vega", "rho")
         wanted = tuple(greek(name, model) for name in names)
         methods = (LikelihoodRatio(), Exact())
         (found,) = answer([Job(contract=contract, scene=scene, greeks=wanted, estimators=methods)], Plan(paths=2**14, seed=seed))
@@ -97,7 +97,7 @@ def test_a_number_moved_by_five_of_its_errors_is_found():
 
 
 def one(methods, names=("delta",), contract=cases.EXACT["european call"], model=cases.VOL, market=cases.FLAT, **plan):
-    wanted, scene = tuple(greek(name, model) for name in names), Scene(model=model, market=market)
+    wanted, scene = tuple(greek(name, model) for name in names), Scenario(model=model, market=market)
     (found,) = answer([Job(contract=contract, scene=scene, greeks=wanted, estimators=methods)], Plan(**plan))
     return found, natural_sizes(most_certain(found), wanted, contract, scene)
 
@@ -155,7 +155,7 @@ def test_a_measured_bias_widens_what_is_allowed_and_an_unmeasured_one_does_not()
 
 @pytest.mark.parametrize("model", [cases.VOL, Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)], ids=["gbm", "heston"])
 def test_natural_sizes(model):
-    contract, scene = European(option="call", strike=100.0, expiry=0.25), Scene(model=model, market=cases.FLAT)
+    contract, scene = European(option="call", strike=100.0, expiry=0.25), Scenario(model=model, market=cases.FLAT)
     names = ("price", "delta", "gamma", "vega", "rho", "theta", "vanna")
     wanted = tuple(greek(name, model) for name in names)
     spot, vol = move("spot", scene, contract), move("vol", scene, contract)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import naive_heston
 import numpy as np
 import pytest
+from pricers.foreseen import Foreseen, Look, Needs
 from scipy.special import ndtr
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
-from greeks.estimators.estimator import Scene
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import greek
 from greeks.run import Job, answer
@@ -33,9 +33,9 @@ from pricers import (
     schedule,
 )
 from pricers.draws import Block, Observation
-from pricers.foreseen import Foreseen, Look, Needs
 from pricers.models.conditional import _scores, share_slope
 from pricers.models.heston_scheme import SLOPES, Drivers
+from pricers.scenario import Scenario
 
 MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
 FANG_OOSTERLEE = Heston(v0=0.0175, kappa=1.5768, theta=0.0398, xi=0.5751, rho=-0.5711)
@@ -363,7 +363,7 @@ def test_estimators_agree_with_each_other(contract, limit, scheme):
 def test_a_contract_on_other_dates_of_the_same_lattice_agrees_too():
     contract, days = Asian(option="call", strike=100.0, fixings=schedule(4, 0.5), average="geometric"), schedule(64, 1.0)
     truth = exact_greeks(contract, FANG_OOSTERLEE, CURVE)
-    scene, wanted = Scene(model=FANG_OOSTERLEE, market=CURVE), tuple(greek(g, FANG_OOSTERLEE) for g in GREEKS)
+    scene, wanted = Scenario(model=FANG_OOSTERLEE, market=CURVE), tuple(greek(g, FANG_OOSTERLEE) for g in GREEKS)
     other = European(option="call", strike=100.0, expiry=1.0)
     jobs = [
         Job(contract=c, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", lattice=days)
@@ -379,7 +379,7 @@ def bits(answers):
 
 
 def jobs_on(days, model, contracts):
-    scene = Scene(model=model, market=CURVE)
+    scene = Scenario(model=model, market=CURVE)
     wanted = tuple(greek(g, model) for g in GREEKS)
     estimators = (LikelihoodRatio(), FiniteDifference())
     return [Job(contract=c, scene=scene, greeks=wanted, estimators=estimators, stream="X", lattice=days) for c in contracts]
@@ -412,7 +412,7 @@ def test_scores_have_mean_zero(model, dates):
     one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
     names = ("delta", "gamma", "dividend_rho", "vanna", *OWN)
     wanted = tuple(greek(g, model) for g in names)
-    job = Job(contract=one, scene=Scene(model=model, market=CURVE), greeks=wanted, estimators=(LikelihoodRatio(),))
+    job = Job(contract=one, scene=Scenario(model=model, market=CURVE), greeks=wanted, estimators=(LikelihoodRatio(),))
     (found,) = answer([job], Plan(paths=2**15, seed=1, steps_per_year=32))
     for name in names:
         moments = found._moments[name]
@@ -478,7 +478,7 @@ def test_finite_differences_are_noisier_across_a_hard_switch():
             [
                 Job(
                     contract=contract,
-                    scene=Scene(model=replace(FELLER_4_PERCENT, scheme=s), market=CURVE),
+                    scene=Scenario(model=replace(FELLER_4_PERCENT, scheme=s), market=CURVE),
                     greeks=tuple(greek(g, FELLER_4_PERCENT) for g in OWN),
                     estimators=(FiniteDifference(),),
                 )

@@ -1,0 +1,29 @@
+"""A model in a market: what is simulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from pricers.market import Market
+from pricers.models.model import Model
+
+__all__ = ["Scenario"]
+
+_OF_MARKET = ("spot", "rate", "dividend")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A model in a market, and a factor on all times."""
+
+    model: Model
+    market: Market
+    stretch: float = 1.0
+
+    def bumped(self, parameter: str, by: float) -> Scenario:
+        """This scenario with one parameter moved by ``by`` (``time``: all times multiplied by 1 + ``by``)."""
+        if parameter == "time":
+            return replace(self, stretch=self.stretch * (1.0 + by))
+        if parameter in _OF_MARKET:
+            return replace(self, market=self.market.bumped(parameter, by))
+        return replace(self, model=self.model.bumped(parameter, by))

@@ -18,8 +18,8 @@ class Wanted:
     ----------
     summaries : frozenset of str
         Of `pricers.paths.Paths`, such as ``mean``; ``spot`` for the spots of every date.
-    scores : frozenset of str
-        Parameters that scores are taken by.
+    scores : frozenset of tuple of str
+        Scores, by the parameters that they are taken by: two for one of second order.
     slopes : frozenset of (str, str)
         Summaries and the parameters that they are differentiated by along the path.
     steps : frozenset of str
@@ -29,7 +29,7 @@ class Wanted:
     """
 
     summaries: frozenset[str] = frozenset()
-    scores: frozenset[str] = frozenset()
+    scores: frozenset[tuple[str, ...]] = frozenset()
     slopes: frozenset[tuple[str, str]] = frozenset()
     steps: frozenset[str] = frozenset()
     second_order: bool = False
@@ -42,6 +42,11 @@ class Wanted:
             steps=self.steps | other.steps,
             second_order=self.second_order or other.second_order,
         )
+
+    @property
+    def scored(self) -> frozenset[str]:
+        """Parameters that scores are taken by."""
+        return frozenset(parameter for parameters in self.scores for parameter in parameters)
 
     @property
     def along(self) -> frozenset[str]:

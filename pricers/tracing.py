@@ -27,8 +27,8 @@ _COUNT = 64
 
 class _Record:
     def __init__(self) -> None:
-        self.summaries, self.scores, self.steps = set[str](), set[str](), set[str]()
-        self.slopes = set[tuple[str, str]]()
+        self.summaries, self.steps = set[str](), set[str]()
+        self.scores, self.slopes = set[tuple[str, ...]](), set[tuple[str, str]]()
         self.second_order = False
 
 
@@ -39,7 +39,7 @@ class _RecordingLaw(Law):
         self._record, self._spot, self._normals = record, spot, normals
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
-        self._record.scores.update(parameters)
+        self._record.scores.add(parameters)
         return self._normals[0].copy()
 
     def tangent(self, parameter: str) -> FloatArray:

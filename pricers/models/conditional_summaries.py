@@ -186,6 +186,11 @@ def program(requests: Iterable[PathRequest], nodes: IntArray) -> Program | None:
     return _program(alike.values(), nodes) if alike else None
 
 
+def _unplanned(request: PathRequest, nodes: IntArray) -> Program:
+    """All rows of one request."""
+    return _program([_Item((request,), frozenset(ROWS))], nodes)
+
+
 class Summaries:
     """Rows of a block's spots given one variance path: those of a program made together, others when they are asked for.
 
@@ -209,7 +214,7 @@ class Summaries:
             self._add(self._planned, make)
             self._planned = None
         if (request, name) not in self._found:
-            self._add(_program([_Item((request,), frozenset(ROWS))], self._nodes), make)
+            self._add(_unplanned(request, self._nodes), make)
         return self._found[request, name]
 
     def _add(self, made: Program, make: Callable[[Program], FloatArray]) -> None:

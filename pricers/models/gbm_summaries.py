@@ -300,7 +300,7 @@ def _rows(wanted: Wanted) -> frozenset[str]:
     rows: list[str] = []
     for name in wanted.summaries:
         rows += _BY_SUMMARY.get(name, ())
-    for parameter in wanted.scores:
+    for parameter in wanted.scored:
         rows += _BY_SCORE.get(parameter, ())
     for slope in wanted.slopes:
         rows += _BY_SLOPE.get(slope, ())

@@ -184,17 +184,24 @@ class _VariancePlan:
     ----------
     nodes : ndarray
         Points of the time grid whose paths are kept: all dates of all requests.
-    apart : bool
-        Whether some request has fewer dates than that, so that scores cannot be made of all on the way.
+    parameters : tuple of str
+        What the paths are differentiated by.
+    keeps_slopes : bool
+        Whether the derivatives are kept at every date. Else scores are made of them on the way: it takes first-order scores alone, and
+        requests that have all dates.
     """
 
-    __slots__ = ("apart", "model", "nodes", "program", "requests", "stretch", "wanted")
+    __slots__ = ("keeps_slopes", "model", "nodes", "parameters", "program", "requests", "stretch", "wanted")
 
     def __init__(self, model: Heston, stretch: float, requests: Sequence[PathRequest]):
         self.model, self.stretch, self.requests = model, stretch, requests
         self.nodes = np.unique(np.concatenate([request.observed.index for request in requests]))
-        self.apart = any(len(request.observed.index) < len(self.nodes) for request in requests)
         self.wanted = reduce(or_, (request.wanted for request in requests))
+        along = _own(self.wanted.along)
+        self.parameters = tuple(name for name in SLOPES if name in along | _own(self.wanted.scored))
+        second_order = any(len(parameters) > 1 and _own(frozenset(parameters)) for parameters in self.wanted.scores)
+        apart = any(len(request.observed.index) < len(self.nodes) for request in requests)
+        self.keeps_slopes = bool(along) or second_order or apart
         self.program = program(requests, self.nodes)
 
 
@@ -213,9 +220,7 @@ class _BlockVariance:
         """See `PathSource`; a parameter that was not asked for before brings all others with it."""
         plan = self._plan
         if self._path is None:
-            along = _own(plan.wanted.along)
-            parameters = tuple(name for name in SLOPES if name in along | _own(plan.wanted.scores))
-            self._path = self._evolved(parameters, slopes=bool(along) or plan.apart)
+            self._path = self._evolved(plan.parameters, slopes=plan.keeps_slopes)
         path = self._path
         if parameter is not None and (parameter not in path.parameters or (slopes and path.scored)):
             plan.model.require_score((parameter,))

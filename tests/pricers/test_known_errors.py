@@ -22,8 +22,8 @@ class Written(Sampler):
         self._rows = np.atleast_2d(rows)
         self.shape = (1, len(self._rows))
 
-    def sample(self, block, out):
-        out[:] = 0.0
+    def sample(self, paths, out):
+        block, out[:] = paths.block, 0.0
         part = self._rows[:, block.first : block.first + block.lanes]
         out[0, :, : part.shape[1]] = part
 

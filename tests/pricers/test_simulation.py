@@ -10,8 +10,8 @@ from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, Ze
 from pricers.discounting import Discounting
 from pricers.draws import Block, Observation
 from pricers.estimate import Moments, controlled
-from pricers.foreseen import Foreseen, Look, Needs
 from pricers.paths import Law, Paths
+from pricers.requests import PathRequest, Wanted
 from pricers.sampling.sampling import ATOM
 from pricers.simulation import Sampler, _blocks, simulate
 
@@ -121,35 +121,35 @@ def test_spots_beyond_all_numbers_are_held_at_the_last_of_them():
     assert beyond >= 4
 
 
-def test_what_was_foreseen_and_who_else_looks_changes_no_bit():
-    worlds = [(GBM(vol=vol), CURVE.bumped("spot", h), s) for vol, h, s in ((0.3, 0.0, 1.0), (0.2, 0.0, 1.0), (0.3, 1.0, 1.02))]
+def test_what_is_asked_of_paths_and_beside_them_changes_no_bit():
+    scenarios = [
+        (GBM(vol=v), CURVE.bumped("spot", h), stretch) for v, h, stretch in ((0.3, 0, 1.0), (0.2, 0, 1.0), (0.3, 1.0, 1.02))
+    ]
     observations = [Observation(dates, DATES) for dates in (DATES, DATES[:3], (0.35, 0.9), (0.1,))]
-    every = {
-        "summaries": frozenset(SUMMARIES),
-        "scores": frozenset(PARAMETERS),
-        "slopes": frozenset(SLOPES),
-    }
-    one_by_one = [{name: needs} for name, needs in every.items()]
+    every = {"summaries": frozenset(SUMMARIES), "scores": frozenset((name,) for name in PARAMETERS), "slopes": frozenset(SLOPES)}
 
-    def numbers(looks, model, market, stretch, observed):
-        draws = Block(seed=11, stream="", lattice=DATES, first=0, lanes=300, foreseen=Foreseen(looks))
-        paths = model.paths(draws, observed, market, stretch)
+    def request(scenario, observed, wanted):
+        return PathRequest(market=scenario[1], stretch=scenario[2], observed=observed, wanted=Wanted(**wanted))
+
+    def numbers(model, asked, *others):
+        requests = {model: [asked]}
+        for other, of_model in others:
+            requests.setdefault(of_model, []).append(other)
+        paths = GBM.simulator(requests).paths(Block(seed=11, stream="", lattice=DATES, first=0, lanes=300), asked)
         return [
             *(getattr(paths, name) for name in SUMMARIES),
             *(paths.slope(name, parameter) for name, parameter in SLOPES),
             *(paths.score(parameter) for parameter in PARAMETERS),
         ]
 
-    def look(world, observed, needs):
-        return Look(model=world[0], market=world[1], stretch=world[2], observed=observed, needs=Needs(**needs))
-
-    crowd = [look(world, observed, every) for world in worlds for observed in observations]
-    for world in worlds:
+    crowd = [(request(scenario, observed, every), scenario[0]) for scenario in scenarios for observed in observations]
+    for scenario in scenarios:
         for observed in observations:
-            alone = numbers([], *world, observed)
-            for looks in (crowd, *([look(world, observed, needs)] for needs in one_by_one)):
-                found = numbers(looks, *world, observed)
-                assert all(np.array_equal(a, b) for a, b in zip(alone, found, strict=True))
+            alone = numbers(scenario[0], request(scenario, observed, {}))
+            for wanted in (every, *({name: names} for name, names in every.items())):
+                for others in ((), crowd):
+                    together = numbers(scenario[0], request(scenario, observed, wanted), *others)
+                    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 class NoLaw(Law):
@@ -194,7 +194,8 @@ class Known(Sampler):
 
     stream, lattice, shape = "", (1.0,), (2, 3)
 
-    def sample(self, block, out):
+    def sample(self, paths, out):
+        block = paths.block
         index = block.first + np.arange(block.lanes)
         for group in range(2):
             for row in range(3):
@@ -235,10 +236,10 @@ def test_progress_ends_at_all_paths():
 
 
 class Failing(Known):
-    def sample(self, block, out):
-        if block.first >= 384:
+    def sample(self, paths, out):
+        if paths.block.first >= 384:
             raise ZeroDivisionError("at path 384")
-        super().sample(block, out)
+        super().sample(paths, out)
 
 
 def test_a_sampler_that_fails_takes_none_with_it():

@@ -6,7 +6,6 @@ from dataclasses import replace
 import naive_heston
 import numpy as np
 import pytest
-from pricers.foreseen import Foreseen, Look, Needs
 from scipy.special import ndtr
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
@@ -34,7 +33,9 @@ from pricers import (
 )
 from pricers.draws import Block, Observation
 from pricers.models.conditional import _scores, share_slope
-from pricers.models.heston_scheme import SLOPES, Drivers
+from pricers.models.heston_parameters import SLOPES
+from pricers.models.heston_scheme import Drivers
+from pricers.requests import PathRequest, Wanted
 from pricers.scenario import Scenario
 
 MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
@@ -153,22 +154,26 @@ def test_scores_made_on_the_way_have_the_bits_of_those_from_slopes():
             assert np.array_equal(out, on_the_way.scores)
 
 
-def test_what_was_foreseen_and_who_else_watches_changes_no_bit():
-    observed, names = Observation(DATES, LATTICE), ("vol", "time", "d_rho"[2:], "kappa", "xi")
+EVERY_SCORE = frozenset((name,) for name in SLOPES)
+
+
+def request(market, observed, **wanted):
+    return PathRequest(market=market, stretch=1.0, observed=observed, wanted=Wanted(**wanted))
+
+
+def test_what_is_asked_of_the_paths_changes_no_bit_of_them():
+    observed, names = Observation(DATES, LATTICE), ("vol", "time", "rho", "kappa", "xi")
     found = []
-
-    def look(**needs):
-        return Look(model=MILD, market=CURVE, stretch=1.0, observed=observed, needs=Needs(**needs))
-
-    for draws in (
-        block(),
-        block(watched=observed.index),
-        block(watched=observed.index, foreseen=Foreseen([look(scores=frozenset({"vol", "time"}))])),
-        block(foreseen=Foreseen([look(scores=frozenset(SLOPES))])),
-        block(watched=observed.index, foreseen=Foreseen([look(slopes=frozenset({("mean", "vol")}), scores=frozenset(SLOPES))])),
-    ):
-        paths = MILD.paths(draws, observed, CURVE)
-        found.append([paths.spot, *(paths.score(name) for name in names), *(paths.law.tangent(name) for name in names)])
+    for others in ((), (request(CURVE, Observation(LATTICE, LATTICE)),)):
+        for wanted in (
+            {},
+            {"scores": frozenset({("vol",), ("time",)})},
+            {"scores": EVERY_SCORE},
+            {"slopes": frozenset({("mean", "vol")}), "scores": EVERY_SCORE},
+        ):
+            asked = request(CURVE, observed, **wanted)
+            paths = Heston.simulator({MILD: (asked, *others)}).paths(block(), asked)
+            found.append([paths.spot, *(paths.score(name) for name in names), *(paths.law.tangent(name) for name in names)])
     for other in found[1:]:
         assert all(np.array_equal(a, b) for a, b in zip(found[0], other, strict=True))
 
@@ -197,20 +202,19 @@ def test_summaries_have_the_same_bits_whoever_else_looks_and_whether_paths_are_k
     markets = [CURVE, CURVE.bumped("spot", 1.0), CURVE.bumped("rate", 1e-3)]
     observations = [Observation(DATES, LATTICE), Observation(DATES[1:2], LATTICE)]
 
-    def numbers(looks, market, observed):
-        paths = model.paths(block(lanes=600, foreseen=Foreseen(looks)), observed, market)
+    def numbers(asked, *others):
+        paths = Heston.simulator({model: (asked, *others)}).paths(block(lanes=600), asked)
         return [getattr(paths, name) for name in names]
 
-    def look(market, observed, **needs):
-        return Look(model=model, market=market, stretch=1.0, observed=observed, needs=Needs(summaries=frozenset(names), **needs))
-
-    unseen = [look(market, observed) for market in markets for observed in observations]
-    kept = [look(markets[0], observations[0], scores=frozenset({"vol"})), *unseen]
+    summaries = frozenset(names)
+    every = [request(market, observed, summaries=summaries) for market in markets for observed in observations]
+    kept = [request(markets[0], observations[0], summaries=summaries, scores=frozenset({("vol",)})), *every]
     for market in markets:
         for observed in observations:
-            alone = numbers([], market, observed)
-            for looks in (unseen, kept, [look(market, observed)], 12 * unseen):
-                assert all(np.array_equal(a, b) for a, b in zip(alone, numbers(looks, market, observed), strict=True))
+            alone = numbers(request(market, observed))
+            for others in ((), every, kept, 12 * every):
+                together = numbers(request(market, observed, summaries=summaries), *others)
+                assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
 def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch):

@@ -7,7 +7,6 @@ from scipy.stats import multivariate_normal
 
 from pricers import Antithetic, InvalidInput, Plan, PseudoRandom, Sobol
 from pricers.draws import Block
-from pricers.foreseen import Foreseen
 from pricers.philox import stream_key
 from pricers.sampling.tilted import Mixture, Tilted
 
@@ -174,7 +173,7 @@ def test_coordinates_far_out_weigh_nothing_and_are_numbers():
 
 
 def test_a_block_lends_its_paths_to_another_law():
-    plain = block(PseudoRandom(), elsewhere={TILTED: Foreseen()})
+    plain = block(PseudoRandom())
     lent = plain.under(TILTED)
     assert plain.under(TILTED) is lent
     assert np.array_equal(lent.normals(1), block().normals(1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -14,9 +14,10 @@ from pricers.draws import Block, Observation, increments
 from pricers.errors import NotApplicable, positive
 from pricers.kernel import kernel
 from pricers.market import Market
+from pricers.models.gbm_direction import Direction
 from pricers.models.gbm_summaries import Program, Summaries
 from pricers.models.model import Model, PathSimulator
-from pricers.paths import Law, Line, Paths, Steps, affine, plane
+from pricers.paths import Law, Line, Paths, Steps, add, affine, plane
 from pricers.requests import PathRequest
 from pricers.special import exp_normal, fma
 from pricers.workspace import empty
@@ -116,10 +117,7 @@ class _Simulator(PathSimulator):
 
 
 class _LogNormal(Law):
-    """Independent normal log-returns, mean shift[time], variance vol^2 intervals[time].
-
-    Scores: Broadie and Glasserman (1996), section 3; Glasserman (2004), section 7.3.
-    """
+    """Independent normal log-returns, mean shift[time], variance vol^2 intervals[time]; derivatives by `Direction`."""
 
     __slots__ = ("_block", "_request", "_summaries", "made", "spot", "vol")
 
@@ -164,38 +162,25 @@ class _LogNormal(Law):
                 return Line(start, 1.0, self._row("high"))
         return None
 
+    def direction(self, parameter: str) -> Direction:
+        """How a parameter moves the log-returns."""
+        return Direction.of(parameter, spot=self.spot, vol=self.vol, last=float(self.made.times[-1]))
+
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:
         """See `Law.slope`."""
-        made = self.made
-        count, last = len(made.shift), float(made.times[-1])
-        match name, parameter:
-            case "mean", "spot":
-                return affine(0.0, 1.0 / count, self._row("total"))
-            case "mean", "rate":
-                return affine(0.0, self.spot / count, self._row("timed"))
-            case "mean", "dividend":
-                return affine(0.0, -self.spot / count, self._row("timed"))
-            case "mean", "vol":
-                return plane(
-                    self._root * (self.spot / count), self._row("walked"), -self.vol * (self.spot / count), self._row("timed")
-                )
-            case "mean", "time":
-                scale = self.spot / (count * last)
-                return plane(0.5 * self.vol * self._root * scale, self._row("walked"), scale, self._row("shifted"))
-            case "log_mean", "vol":
-                return affine(-self.vol * made.mean_time, self._root / count, self._row("walks"))
-            case "log_mean", "time":
-                return affine(made.mean_shifted / last, 0.5 * self.vol * self._root / (count * last), self._row("walks"))
-            case "log_last", "vol":
-                return affine(-self.vol * last, self._root, self._row("walk"))
-            case "log_last", "time":
-                return affine(float(made.shifted[-1]) / last, 0.5 * self.vol * self._root / last, self._row("walk"))
-            case "log_mean" | "log_last", "spot":
-                return 1.0 / self.spot
-            case "log_mean", "rate" | "dividend":
-                return made.mean_time * (1.0 if parameter == "rate" else -1.0)
-            case "log_last", "rate" | "dividend":
-                return last * (1.0 if parameter == "rate" else -1.0)
+        made, by = self.made, self.direction(parameter)
+        count, spread = len(made.shift), by.by_stdev * self.vol * self._root
+        match name:
+            case "mean":
+                share = self.spot / count
+                sizes = share * by.start, share * by.by_time, share * by.by_mean, share * spread
+                return self._combined(0.0, zip(sizes, ("total", "timed", "shifted", "walked"), strict=True))
+            case "log_mean":
+                level = by.start + by.by_time * made.mean_time + by.by_mean * made.mean_shifted
+                return self._combined(level, [(spread / count, "walks")])
+            case "log_last":
+                level = by.start + by.by_time * float(made.times[-1]) + by.by_mean * float(made.shifted[-1])
+                return self._combined(level, [(spread, "walk")])
         return None
 
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
@@ -203,16 +188,11 @@ class _LogNormal(Law):
         vol, made = self.vol, self.made
         last, root = float(made.times[-1]), float(made.root[0])
         match parameters:
-            case ("spot",):
-                return affine(0.0, 1.0 / (self.spot * vol * root), self._row("first"))
-            case ("rate",):
-                return affine(0.0, self._root / vol, self._row("walk"))
-            case ("dividend",):
-                return affine(0.0, -self._root / vol, self._row("walk"))
-            case ("vol",):
-                return plane(1.0 / vol, self._row("squares"), -self._root, self._row("walk"))
-            case ("time",):
-                return plane(1.0 / last, self._row("drifts"), 0.5 / last, self._row("squares"))
+            case (parameter,):
+                by = self.direction(parameter)
+                sizes = by.start / (vol * root), by.by_time * self._root / vol, by.by_mean, by.by_stdev
+                found = self._combined(0.0, zip(sizes, ("first", "walk", "drifts", "squares"), strict=True))
+                return np.asarray(found)
             case ("spot", "spot"):
                 first, scale = self._row("first"), vol * root
                 return ((first * first - 1.0) * (1.0 / scale) - first) * (1.0 / (self.spot**2 * scale))
@@ -231,41 +211,41 @@ class _LogNormal(Law):
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""
-        made = self.made
-        times, last = made.times[:, None], made.times[-1]
-        match parameter:
-            case "spot":
-                return np.full_like(times, 1.0 / self.spot)
-            case "rate":
-                return times
-            case "dividend":
-                return -times
-            case "vol":
-                return self._running(made.root, -self.vol * made.intervals)
-            case "time":
-                return self._running(0.5 * self.vol * made.root / last, made.shift / last)
-        raise NotApplicable(f"GBM has no parameter {parameter}")
+        made, by = self.made, self.direction(parameter)
+        if by.by_stdev == 0.0:
+            return (by.start + by.by_time * made.times + by.by_mean * made.shifted)[:, None]
+        moved = by.by_time * made.intervals + by.by_mean * made.shift
+        moved[0] += by.start
+        return self._running(by.by_stdev * self.vol * made.root, moved)
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """See `Law.steps`."""
-        made = self.made
-        root, last, nothing = made.root, made.times[-1], np.zeros_like(made.root)
-        slopes = {
-            "spot": (nothing, nothing),
-            "rate": (made.intervals, nothing),
-            "dividend": (-made.intervals, nothing),
-            "vol": (-self.vol * made.intervals, root),
-            "time": (made.shift / last, 0.5 * self.vol * root / last),
-        }
-        means, stdevs = (np.array([slopes[p][k] for p in parameters])[:, :, None] for k in (0, 1))
+        made, moves = self.made, [self.direction(parameter) for parameter in parameters]
+        stdev = self.vol * made.root
         return Steps(
             spot=self.spot,
             normals=self.normals,
             mean=made.shift[:, None],
-            stdev=self.vol * root[:, None],
-            mean_slope=means,
-            stdev_slope=stdevs,
+            stdev=stdev[:, None],
+            mean_slope=np.array([by.by_time * made.intervals + by.by_mean * made.shift for by in moves])[:, :, None],
+            stdev_slope=np.array([by.by_stdev * stdev for by in moves])[:, :, None],
         )
+
+    def _combined(self, level: float, terms: Iterable[tuple[float, str]]) -> FloatArray | float:
+        """``level`` and so many times each row, [lane]; a number where no row counts."""
+        match [(size, self._row(name)) for size, name in terms if size]:
+            case []:
+                return level
+            case [(size, x)]:
+                return affine(level, size, x)
+            case [(one, x), (other, y), *more]:
+                out = plane(one, x, other, y)
+                for size, z in more:
+                    add(size, z, out)
+                if level:
+                    out += level
+                return out
+        raise AssertionError
 
     def _running(self, weight: FloatArray, shift: FloatArray) -> FloatArray:
         normals = self.normals

@@ -7,6 +7,7 @@ all bumped worlds of a finite difference, cost little more than one.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,11 +19,13 @@ import numpy.typing as npt
 
 from pricers.discounting import Discounting
 from pricers.draws import Block, Observation, increments
+from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
 from pricers.lanes import copy
 from pricers.market import Market
+from pricers.models.gbm_direction import Direction
 from pricers.philox import PATHS, step_normals
-from pricers.requests import PathRequest, Wanted
+from pricers.requests import PathRequest
 from pricers.sampling.pseudo_random import PseudoRandom
 from pricers.special import LOG2_E, exp2_normal, fma
 from pricers.workspace import empty
@@ -276,34 +279,18 @@ _BY_SUMMARY = {
     "last": ("walk",),
     "log_last": ("walk",),
 }
-_BY_SCORE = {
-    "spot": ("first",),
-    "rate": ("walk",),
-    "dividend": ("walk",),
-    "vol": ("squares", "walk"),
-    "time": ("drifts", "squares"),
-}
-_BY_SLOPE = {
-    ("mean", "spot"): ("total",),
-    ("mean", "rate"): ("timed",),
-    ("mean", "dividend"): ("timed",),
-    ("mean", "vol"): ("walked", "timed"),
-    ("mean", "time"): ("walked", "shifted"),
-    ("log_mean", "vol"): ("walks",),
-    ("log_mean", "time"): ("walks",),
-    ("log_last", "vol"): ("walk",),
-    ("log_last", "time"): ("walk",),
-}
 
 
-def _rows(wanted: Wanted) -> frozenset[str]:
-    rows: list[str] = []
-    for name in wanted.summaries:
-        rows += _BY_SUMMARY.get(name, ())
-    for parameter in wanted.scored:
-        rows += _BY_SCORE.get(parameter, ())
-    for slope in wanted.slopes:
-        rows += _BY_SLOPE.get(slope, ())
+def _rows(request: PathRequest, vol: float) -> frozenset[str]:
+    """What is made of a block for a request."""
+    wanted = request.wanted
+    rows = {row for name in wanted.summaries for row in _BY_SUMMARY.get(name, ())}
+    terms = {"spot": request.market.spot, "vol": vol, "last": request.stretch * float(request.observed.times[-1])}
+    with contextlib.suppress(NotApplicable):  # told to whoever asks for it
+        for parameter in wanted.scored:
+            rows |= Direction.of(parameter, **terms).score_rows
+        for summary, parameter in wanted.slopes:
+            rows |= Direction.of(parameter, **terms).slope_rows(summary)
     return frozenset(rows)
 
 
@@ -418,7 +405,7 @@ class Program:
         }
         alike: dict[Hashable, _Item] = {}
         for request, vol in requests.items():
-            if rows := _rows(request.wanted):
+            if rows := _rows(request, vol):
                 market = request.market
                 key = vol, request.stretch, request.observed, market.rate, market.dividend
                 item = alike.get(key, _Item((), vol, frozenset()))

@@ -11,6 +11,7 @@ from greeks.methods import estimators
 from pricers import GBM, Asian, Barrier, Digital, European, Heston, Market, NotApplicable, PathFunction, Plan, price, schedule
 from pricers.models import conditional_summaries, gbm_summaries, heston
 from pricers.paths import Paths
+from pricers.requests import Wanted
 
 DATES = schedule(4, 1.0)
 CONTRACTS = {
@@ -72,7 +73,7 @@ def test_everything_that_is_asked_of_paths_was_planned(contract, model, unplanne
 
 
 def test_what_was_not_planned_is_noticed(unplanned, monkeypatch):
-    monkeypatch.setattr("greeks.run._wanted", lambda *_: gbm_summaries.Wanted())
+    monkeypatch.setattr("greeks.run._wanted", lambda *_: Wanted())
     for model in MODELS.values():
         sensitivities(CONTRACTS["asian"], model, MARKET, greeks=("vega", "rho"), estimator="pathwise", plan=PLAN, threads=1)
     assert {name for name, _ in unplanned} == {"unplanned", "_unplanned", "variance path"}

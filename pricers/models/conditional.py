@@ -25,7 +25,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import reduce
+from operator import add
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -225,6 +227,25 @@ def spots(*, spot: float, growth: FloatArray, rho: float, rows: IntArray, path: 
     return out
 
 
+class Direction(NamedTuple):
+    """How a parameter moves log-returns given the path of their variance.
+
+    Attributes
+    ----------
+    start : float
+        Derivative of the logarithm of today's spot.
+    growth : ndarray [time]
+        Derivative of the market's log-growth over each interval.
+    own, share : str and float
+        So many times the derivative of the variance path by a parameter of its own; "" where it does not move.
+    """
+
+    start: float
+    growth: FloatArray
+    own: str = ""
+    share: float = 0.0
+
+
 class ConditionalNormal(Law):
     """The law of log-returns that are normal given a variance path.
 
@@ -253,7 +274,6 @@ class ConditionalNormal(Law):
         "_rows",
         "_share",
         "_times",
-        "_total_growth",
         "kind",
         "rho",
         "spot",
@@ -276,7 +296,6 @@ class ConditionalNormal(Law):
         self.kind, self.spot, self.rho, self.vol = kind, spot, rho, vol
         self._share, self._path, self._row, self._rows, self._times = 1.0 - rho * rho, path, row, rows, times
         self._intervals, self._growth = increments(times), increments(growth)
-        self._total_growth = growth
         self._known: dict[str, FloatArray] = {}
 
     def line(self, name: str) -> Line | None:
@@ -294,21 +313,34 @@ class ConditionalNormal(Law):
                 return Line(math.log(self.spot), 1.0, self._row("last"))
         return None
 
+    def direction(self, parameter: str) -> Direction:
+        """How a parameter moves the log-returns; what is not the market's is taken for the variance path's own."""
+        still = 0.0 * self._intervals
+        match parameter:
+            case "spot":
+                return Direction(1.0 / self.spot, still)
+            case "rate":
+                return Direction(0.0, self._intervals)
+            case "dividend":
+                return Direction(0.0, -self._intervals)
+            case "vol":
+                return Direction(0.0, still, "v0", 2.0 * self.vol)
+            case "time":
+                last = float(self._times[-1])
+                return Direction(0.0, self._growth / last, "time", 1.0 / last)
+        return Direction(0.0, still, parameter, 1.0)
+
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
         """See `Law.score`."""
         match parameters:
-            case ("spot",):
-                return self._first_shift() / self.spot
-            case ("rate",):
-                return self._shifts(self._intervals)
-            case ("dividend",):
-                return -self._shifts(self._intervals)
-            case ("vol",):
-                return 2.0 * self.vol * self._score("v0")
-            case ("time",):
-                return (self._score("time") + self._shifts(self._growth)) / self._times[-1]
             case (parameter,):
-                return self._score(parameter)
+                by = self.direction(parameter)
+                parts = [by.share * self._score(by.own)] if by.own else []
+                if by.growth.any():
+                    parts.append(self._shifts(by.growth))
+                if by.start:
+                    parts.append(by.start * self._first_shift())
+                return reduce(add, parts)
             case ("spot", "spot"):
                 u = self._first_shift()
                 return (u * u - 1.0 / self._first_variance() - u) / self.spot**2
@@ -318,41 +350,31 @@ class ConditionalNormal(Law):
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""
-        match parameter:
-            case "spot":
-                return np.full((len(self._times), 1), 1.0 / self.spot)
-            case "rate":
-                return self._times[:, None]
-            case "dividend":
-                return -self._times[:, None]
-            case "vol":
-                return 2.0 * self.vol * self._tangent("v0")
-            case "time":
-                return (self._tangent("time") + self._total_growth[:, None]) / self._times[-1]
-        return self._tangent(parameter)
+        by = self.direction(parameter)
+        shared = (by.start + by.growth.cumsum())[:, None]
+        return by.share * self._tangent(by.own) + shared if by.own else shared
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """See `Law.steps`."""
-        own = [("v0" if name == "vol" else name) for name in parameters if name not in ("spot", "rate", "dividend")]
+        moves = [self.direction(parameter) for parameter in parameters]
         path = self._path()
-        for name in own:
-            path = self._path(name, slopes=True)
+        for by in moves:
+            if by.own:
+                path = self._path(by.own, slopes=True)
         shape = len(self._rows), path.walk.shape[1]
         normals, mean, stdev = empty((3, *shape))
         _steps(self._share, self._growth, self._rows, path.walk, path.integral, path.drift, normals, mean, stdev)
         slopes = empty((2, len(parameters), *shape))
-        by_market = {"spot": 0.0 * self._intervals, "rate": self._intervals, "dividend": -self._intervals}
-        for place, name in enumerate(parameters):
-            if name in by_market:
-                slopes[0, place], slopes[1, place] = by_market[name][:, None], 0.0
+        for place, by in enumerate(moves):
+            if not by.own:
+                slopes[0, place], slopes[1, place] = by.growth[:, None], 0.0
                 continue
-            index = path.parameters.index("v0" if name == "vol" else name)
-            growth = self._growth if name == "time" else 0.0 * self._growth
+            index = path.parameters.index(by.own)
             moved = path.integral, stdev, path.drifts[index], path.integrals[index]
-            widening = share_slope(self.rho, name)
-            _step_slopes(self._share, widening, growth, self._rows, *moved, slopes[0, place], slopes[1, place])
-            if name in ("vol", "time"):
-                slopes[:, place] *= 2.0 * self.vol if name == "vol" else 1.0 / self._times[-1]
+            widening = share_slope(self.rho, by.own)
+            _step_slopes(self._share, widening, by.growth / by.share, self._rows, *moved, slopes[0, place], slopes[1, place])
+            if by.share != 1.0:
+                slopes[:, place] *= by.share
         return Steps(spot=self.spot, normals=normals, mean=mean, stdev=stdev, mean_slope=slopes[0], stdev_slope=slopes[1])
 
     def _shifts(self, weights: FloatArray) -> FloatArray:

@@ -18,8 +18,8 @@ from pricers.contracts.european import European
 from pricers.errors import NotApplicable
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.row_operations import empty
 from pricers.scenario import Scenario
-from pricers.workspace import empty
 
 __all__ = ["Claim", "Conditional", "Total", "select_greek", "today", "total_return"]
 

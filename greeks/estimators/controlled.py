@@ -16,8 +16,8 @@ from pricers.errors import InvalidInput, NotApplicable
 from pricers.exact import exact_greeks
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.row_operations import empty
 from pricers.scenario import Scenario
-from pricers.workspace import empty
 
 __all__ = ["Controlled"]
 

@@ -37,9 +37,9 @@ from pricers.errors import NotApplicable
 from pricers.kernel import device, kernel
 from pricers.paths import Paths, Steps
 from pricers.plan import Plan
+from pricers.row_operations import empty
 from pricers.scenario import Scenario
 from pricers.special import exp, fma, log, ndtr
-from pricers.workspace import empty
 
 __all__ = ["Preintegrated"]
 

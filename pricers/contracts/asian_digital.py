@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from pricers.contracts.asian import Asian
 from pricers.contracts.average import Average, AverageClaim, average_of
-from pricers.contracts.contract import OPTIONS, Contract, cash_if, dates
+from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
+from pricers.row_operations import cash_if
 
 __all__ = ["AsianDigital"]
 

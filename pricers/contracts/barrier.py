@@ -9,30 +9,19 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pricers.contracts.contract import OPTIONS, Contract, dates, exercise
+from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump, Maximum, Minimum
 from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
-from pricers.kernel import kernel
 from pricers.paths import Paths
-from pricers.workspace import empty
+from pricers.row_operations import exercise, exercise_unless
 
 __all__ = ["Barrier"]
 
 FloatArray = npt.NDArray[np.float64]
 
 KINDS = ("down-and-out", "down-and-in", "up-and-out", "up-and-in")
-
-
-@kernel
-def _pay(sign, last, strike, side, extreme, barrier, out, rebate, paid):
-    """What is paid for the last spot and the extreme one, [lane]; side is 1 where a barrier is touched from below, else -1."""
-    for lane in range(paid.shape[0]):
-        worth = sign * (last[lane] - strike)
-        worth = 0.0 if worth < 0.0 else worth  # NaN stays
-        touched = side * (extreme[lane] - barrier) >= 0.0
-        paid[lane] = worth if touched != out else rebate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,20 +118,17 @@ class Barrier(Contract):
         """See `Contract.payoff`."""
         if self.touched:
             return np.full(paths.lanes, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
-        extreme, side = (paths.minimum, -1.0) if self.down else (paths.maximum, 1.0)
-        out = empty(extreme.shape)
-        _pay(
-            1.0 if self.option == "call" else -1.0,
+        extreme = paths.minimum if self.down else paths.maximum
+        return exercise_unless(
+            self.option,
             paths.last,
             self.strike,
-            side,
-            extreme,
-            self.barrier,
-            self.out,
-            self.rebate,
-            out,
+            extreme=extreme,
+            barrier=self.barrier,
+            up=not self.down,
+            out=self.out,
+            rebate=self.rebate,
         )
-        return out
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`; a barrier that was touched already leaves a European, or the rebate."""

@@ -14,12 +14,10 @@ import numpy.typing as npt
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.jump import Jump
 from pricers.errors import NotApplicable
-from pricers.kernel import kernel
-from pricers.paths import Line, Paths
+from pricers.paths import Paths
 from pricers.present_value import CashFlow
-from pricers.workspace import empty
 
-__all__ = ["OPTIONS", "Contract", "cash_if", "dates", "exercise", "exercise_slope"]
+__all__ = ["OPTIONS", "Contract", "dates"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -29,50 +27,6 @@ OPTIONS = ("call", "put")
 def dates(**kwargs: Any) -> Any:
     """A dataclass field that holds a date or dates in years: from a table, calendar dates are read into it."""
     return field(metadata={"dates": True}, **kwargs)
-
-
-@kernel
-def _exercise(sign, level, slope, x, strike, out):
-    for lane in range(out.shape[0]):
-        worth = sign * ((level + slope * x[lane]) - strike)
-        out[lane] = 0.0 if worth < 0.0 else worth  # NaN stays
-
-
-@kernel
-def _exercise_slope(sign, value, strike, slope, out):
-    for lane in range(out.shape[0]):
-        x = sign * (value[lane] - strike)
-        moved = sign * slope[lane] if x > 0.0 else 0.0
-        out[lane] = moved if x == x else x
-
-
-@kernel
-def _cash_if(sign, level, slope, x, strike, cash, out):
-    for lane in range(out.shape[0]):
-        beyond = sign * ((level + slope * x[lane]) - strike)
-        paid = cash if beyond > 0.0 else 0.0
-        out[lane] = paid if beyond == beyond else beyond
-
-
-def exercise(option: str, value: Line, strike: float) -> FloatArray:
-    """Exercise value of a call or put struck at ``strike`` on ``value``, [lane]."""
-    out = empty(value.x.shape)
-    _exercise(1.0 if option == "call" else -1.0, *value, strike, out)
-    return out
-
-
-def exercise_slope(option: str, value: FloatArray, strike: float, slope: FloatArray) -> FloatArray:
-    """Derivative of `exercise` where that of ``value`` is ``slope``, [lane]."""
-    out = empty(value.shape)
-    _exercise_slope(1.0 if option == "call" else -1.0, value, strike, slope, out)
-    return out
-
-
-def cash_if(option: str, value: Line, strike: float, cash: float) -> FloatArray:
-    """``cash`` where ``value`` is above ``strike`` (put: below it), else nothing, [lane]."""
-    out = empty(value.x.shape)
-    _cash_if(1.0 if option == "call" else -1.0, *value, strike, cash, out)
-    return out
 
 
 class Contract(ABC):

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim
-from pricers.contracts.contract import OPTIONS, Contract, cash_if, dates
+from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.european import European
 from pricers.contracts.jump import Jump, Last
 from pricers.errors import one_of, positive
 from pricers.paths import Paths
+from pricers.row_operations import cash_if
 
 __all__ = ["Digital"]
 

@@ -19,7 +19,7 @@ from pricers.own_payoffs.continuity import check_gradient, find_jump, segments, 
 from pricers.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
 from pricers.own_payoffs.trial import checked_lanes, failure, plain_call, run_plainly, shown
 from pricers.paths import Paths
-from pricers.workspace import empty
+from pricers.row_operations import empty
 
 __all__ = ["PathFunction"]
 

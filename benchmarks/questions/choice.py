@@ -21,7 +21,9 @@ from pricers.estimate import Estimate
 from pricers.models.model import Model
 from pricers.sampling.sampling import Sampling
 
-TITLE = "What does leaving the choice to the pilot cost? (cpu seconds x squared error, its own paths included, over the best rival's)"
+TITLE = (
+    "What does leaving the choice to the pilot cost? (cpu seconds x squared error, its own paths included, over the best rival's)"
+)
 GREEKS = ("delta", "gamma", "vega", "rho", "theta")
 PATHS, PATHS_IN_STEPS = 2**18, 2**16
 """Of a run; of one under a model that takes steps between the dates, whose paths take far longer."""
@@ -38,8 +40,8 @@ FEWER, CLOSE = 4, 3.0
 """All pairs of method and sampling are ranked on a quarter of the paths by their nominal cost. Those within three times the best run on all
 of them."""
 
-SEEDS, REPEATS = 3, 2
-"""A variance under Sobol points is known from 32 numbers only: it is the mean over three seeds. Seconds are the least of two runs or more."""
+SEEDS, REPEATS = 2, 2
+"""A variance under Sobol points is known from 32 numbers only: it is the mean over two seeds. Seconds are the least of two runs or more."""
 
 FEW = 300.0
 """Where fewer paths carry the best pair's number, importance sampling is a rival too."""
@@ -96,6 +98,8 @@ class Cell:
     contract, model, greek : str
     chosen, best : str
         Method and sampling; of the choice that of each seed, where they differ.
+    merit : float
+        Seconds times squared error of the best pair.
     ratio : float
         Seconds times squared error of the choice over that of the best pair; 1 where neither leaves an error, NaN where no pair's error is
         known.
@@ -108,6 +112,7 @@ class Cell:
     greek: str
     chosen: str
     best: str
+    merit: float
     ratio: float
     lost: int = 0
 
@@ -156,11 +161,11 @@ def run(settings: Settings) -> Report:
     worst = sorted((c for c in cells if c.ratio > WORST or c.lost), key=lambda c: -math.inf if c.lost else -c.ratio)
     notes = [
         f"one thread, one Greek a run, {settings.paths(PATHS):,} paths ({settings.paths(PATHS_IN_STEPS):,} in steps between dates)",
-        f"rivals: {len(Auto().candidates) + len(OTHERS)} methods on independent paths and on Sobol points, and importance sampling where fewer "
-        f"than {FEW:.0f} paths carry the best one's number",
+        f"rivals: {len(Auto().candidates) + len(OTHERS)} methods on independent paths and on Sobol points, and importance sampling "
+        f"where fewer than {FEW:.0f} paths carry the best one's number",
         "a cell above the limit was timed twice more, and the least seconds count: what chooses is no clock, so that only they can differ",
-        "numbers without an error (a formula given the path, under GBM) count as equal; cells in which nobody's error is known have no ratio",
-        f"{len(cells) - len(known)} cells without a ratio",
+        "numbers without an error (a formula given the path, under GBM) count as equal",
+        f"{len(cells) - len(known)} cells, in which nobody's error is known, have no ratio",
     ]
     tables = [Table(title="above the limit, or lost", rows=worst), Table(title="cells", rows=cells)]
     return Report(question=TITLE, tables=tables, checks=checks, notes=notes)
@@ -206,7 +211,9 @@ def _cell(place: _Place, name: str, pairs: Sequence[Pair], found: Sequence[Mappi
     runs = [[_estimate(result[way], name, method) for result in found] for method, way in pairs]
     variances = {pair: _variance(row) for pair, row in zip(pairs, runs, strict=True)}
     at_hand = [any(row[seed] is not None and row[seed].resolved for row in runs) for seed in range(SEEDS)]  # type: ignore[union-attr]
-    seconds = {pair: _seconds(place, name, place.rivals[pair[0]], _way(pair[1])) for pair in pairs if math.isfinite(variances[pair])}
+    seconds = {
+        pair: _seconds(place, name, place.rivals[pair[0]], _way(pair[1])) for pair in pairs if math.isfinite(variances[pair])
+    }
     merits = {pair: seconds[pair] * variances[pair] for pair in seconds}
     if _few(runs):
         merits |= _searched(place, name)
@@ -220,6 +227,7 @@ def _cell(place: _Place, name: str, pairs: Sequence[Pair], found: Sequence[Mappi
         greek=name,
         chosen=labels,
         best=" ".join(best) if best else "-",
+        merit=merits[best] if best else math.nan,
         ratio=math.nan,
         lost=lost,
     )
@@ -281,7 +289,9 @@ def _run(place: _Place, name: str, estimator: Estimator, way: Sampling | None, s
 
 
 def _seconds(place: _Place, name: str, estimator: Estimator, way: Sampling | None, seed: int = 0) -> float:
-    return timed(lambda: _run(place, name, estimator, way, seed), repeats=max(min(place.settings.repeats, REPEATS), 1), warm=False).cpu
+    return timed(
+        lambda: _run(place, name, estimator, way, seed), repeats=max(min(place.settings.repeats, REPEATS), 1), warm=False
+    ).cpu
 
 
 def _way(name: str) -> Sampling:

@@ -96,12 +96,18 @@ class Ranked:
         Whether the run will know that variance.
     effective : float
         How many paths of the run will carry the number, about.
+    doubt : float
+        Relative standard error of the score, by what the pilot saw.
+    even : bool
+        Whether it is the score on Sobol points.
     """
 
     estimator: PathEstimator
     score: float
     known: bool = True
     effective: float = math.inf
+    doubt: float = 0.0
+    even: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,15 @@ class Chosen(PathEstimator):
     ranking : mapping of str to tuple of Ranked
     formulas : mapping of str to float
     failed : Exception, optional
+    sampling : str
+        What a pilot found of Sobol points, where they were chosen.
     """
 
     name: str  # type: ignore[misc]
     ranking: Mapping[str, tuple[Ranked, ...]]
     formulas: Mapping[str, float] = field(default_factory=dict)
     failed: Exception | None = None
+    sampling: str = ""
 
     def method(self, greek: str) -> Estimator | None:
         """The estimator of a Greek, or None where none answers."""
@@ -155,10 +164,12 @@ class Chosen(PathEstimator):
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]
         recipe = best.estimator.recipe(greek, contract, scene, plan)
-        compared = [other for other in others if other.known and best.known and best.score > 0.0]
+        compared = [o for o in others if o.known and best.known and best.score > 0.0 and o.even == best.even]
         behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in compared)
         note = f"chosen over {behind} in variance times cost" if behind else "chosen"
         unknown = ", ".join(other.estimator.name for other in others if not other.known)
         if unknown:
             note += f"; the pilot could not tell the error of {unknown}"
+        if self.sampling:
+            note += f"; {self.sampling}"
         return replace(recipe, note=f"{note}; {recipe.note}" if recipe.note else note)

@@ -45,10 +45,12 @@ class Auto(Estimator):
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
     candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
     same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the cheapest run (1,024 at
-    least), those within four times the best again on so many that it takes a tenth of the cheapest of theirs, where that tells more.
+    least). Where that leaves unclear which is best, by more than a tenth in variance times cost, those that may be (within four times the
+    best) run again on so many that it takes a tenth of the cheapest of theirs.
     A candidate whose error the pilot cannot tell comes behind all whose error it can; where it can tell none, the pilot grows, to a
     quarter of the paths at most, and in the end those that integrate part of the path in closed form come first. The choice and what
-    was behind it are in the estimate's note. What has a formula is not asked: see `Best`.
+    was behind it are in the estimate's note. Where the run does not tell the chosen one's error, the first of the others whose error
+    the same paths do tell makes the number, and the note says so. What has a formula is not asked: see `Best`.
 
     Attributes
     ----------

@@ -147,7 +147,7 @@ def test_a_clear_ranking_needs_no_second_round():
 
 def test_an_unclear_ranking_gets_one_with_all_that_may_be_best():
     far = replace(WEEKLY, strike=130.0)
-    seen, ranking = rounds(far, ("vega",), Plan(paths=2**18, seed=1), LikelihoodRatio(), Twin())
+    seen, ranking = rounds(far, ("vega",), Plan(paths=300_000, seed=1), LikelihoodRatio(), Twin())
     assert [count for _, count in seen] == [2, 2]
     assert seen[1][0] > seen[0][0]
     assert len(ranking["vega"]) == 2

@@ -15,13 +15,13 @@ from pricers.errors import NotApplicable
 from pricers.estimate import LEAST_EFFECTIVE, Estimate, Statistics
 from pricers.exact import exact_greeks
 from pricers.plan import Plan
-from pricers.sampling.pseudo_random import Automatic, PseudoRandom
+from pricers.sampling.pseudo_random import Automatic
 from pricers.sampling.sobol import Sobol
 
 if TYPE_CHECKING:
     from greeks.run import Answer, Job
 
-__all__ = ["chosen", "sampling"]
+__all__ = ["chosen", "nominal_cost", "sampling"]
 
 Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
 Prepare = Callable[[Sequence["Job"], Plan], Sequence["Job"]]
@@ -38,8 +38,18 @@ _BLIND = 0.25
 _GROWTH = 4
 """How many times as many paths such a round has."""
 
-_SAMPLING, _MOST_SAMPLING = 1 / 16, 2**14
-"""Paths of the pilot that compares samplings: a part of the run's, and at most."""
+_EVEN, _MOST_SAMPLING = 0.06, 2**14
+"""What a pilot on Sobol points may cost, as a part of the cheapest run that it may choose, and how many points it has at most."""
+
+_SMOOTH = 0.5
+"""With what power of the number of points a smooth method's variance falls beyond that of independent paths, at least."""
+
+_SCRAMBLES, _POINTS = (8, 16), 256
+"""Scrambles of such a pilot, where few points are allowed and where more are; the fewest points of each."""
+
+_NEAR, _GAINED = 64.0, 1.0
+"""How much more than the best on independent paths a candidate may cost there and still be tried on Sobol points; below which part of that
+variance times cost these are taken: more points than the pilot has leave a smaller part."""
 
 _FEWEST = 1024
 """Paths of a first round, whatever it costs: with fewer a variance is not known at all."""
@@ -47,11 +57,18 @@ _FEWEST = 1024
 _CONTENDS = 4.0
 """How much more than the best of the first round a candidate may cost and still be in the second."""
 
+_REGRET = 0.1
+"""How much more than another a choice may cost, by what is known of the variances, before another round is run."""
+
 _ROUND = 1.5e6
 """Nominal nanoseconds of a round of any size."""
 
 _PER_PATH = 15.0
 """Nominal nanoseconds of a path of any model: its moments and its share of what a block takes."""
+
+_PER_POINT, _PER_NORMAL = 10.0, 8.0
+"""What a path from a Sobol point takes beyond one of independent normals, and each of its normals. (Measured: with few dates such a path
+takes three times as long.)"""
 
 _SEEN, _CARRIED = 4.0, 60.0
 """How many paths of the pilot, and by that of the run, must carry a number for its error to be known in the end."""
@@ -91,35 +108,95 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[
     return result
 
 
-def sampling(job: Job, plan: Plan, run: Run) -> Plan:
-    """The plan with scrambled Sobol points, where it leaves the sampling open and a pilot finds that they are worth it.
+def sampling(job: Job, plan: Plan, run: Run) -> tuple[Job, Plan]:
+    """The job and the plan with scrambled Sobol points, where the plan leaves the sampling open and a pilot finds a better pair with them.
 
-    For every Greek that the job's `Chosen` estimator samples, the pilot runs the chosen method on as many paths of either kind. Sobol
-    points are taken where the variance is less than 0.6 times on (geometric) average and nowhere much larger, with an error that is known.
+    Which method is best depends on the sampling. The candidates that are near the best on independent paths run on Sobol points, on as many
+    as a part of the run's time allows. For each Greek the best of them there is compared with the best on independent paths, by variance
+    times cost. Sobol points are taken, with the methods that are best there, where the geometric mean of these ratios over the Greeks is
+    below 1 and none is above 1.5; a Greek whose error is not known on either side rules them out.
     """
-    (chosen,), rivals = job.estimators, Sobol()
+    (chosen,), points = job.estimators, Sobol()
     if not (isinstance(plan.sampling, Automatic) and isinstance(chosen, Chosen)):
-        return plan
-    greeks = tuple(g for g in job.greeks if chosen.ranking.get(g.name))
-    size = rivals.fitting(min(max(round(_SAMPLING * plan.paths), 1), _MOST_SAMPLING))
-    if not greeks or size > plan.paths / 8 or rivals.fitting(plan.paths) != plan.paths:
-        return plan
-    pilot = [replace(job, greeks=greeks, stream=f"pilot {job.stream}")]
-    found = [run(pilot, replace(plan, paths=size, stderr=None, sampling=way))[0] for way in (PseudoRandom(), rivals)]
-    ratios = [_gain(g.name, chosen.name, *found) for g in greeks]
+        return job, plan
+    before = {g.name: chosen.ranking.get(g.name, ()) for g in job.greeks}
+    rankings = {name: ranking for name, ranking in before.items() if ranking and not math.isinf(ranking[0].effective)}
+    greeks = tuple(g for g in job.greeks if g.name in rankings)  # those with an error to be made smaller
+    if not greeks or points.fitting(plan.paths) != plan.paths or not all(ranking[0].known for ranking in rankings.values()):
+        return job, plan
+    tried, small = _even_pilot(job, rankings, plan)
+    if small.paths > plan.paths / 8:
+        return job, plan
+    asked = replace(job, greeks=greeks)
+    found = _piloted([asked], {0: tried}, small, {0: small.paths}, run, stream="even pilot", paths=plan.paths)[0]
+    if isinstance(found, Exception):
+        return job, plan
+    even = {name: _with_more_points(found[name], rankings[name], job, plan, small) for name in rankings}
+    ratios = [_gain(even[name], ranking[0]) for name, ranking in rankings.items()]
     gained = math.exp(sum(map(math.log, ratios)) / len(ratios)) if min(ratios) > 0.0 else 0.0
-    return replace(plan, sampling=rivals) if gained < 0.6 and max(ratios) < 1.5 else plan
+    if gained >= _GAINED or max(ratios) > 1.5:
+        return job, plan
+    note = f"on scrambled Sobol points: about x{gained:.2g} in variance times cost"
+    settled = replace(chosen, ranking={**chosen.ranking, **_behind(even, rankings)}, sampling=note)
+    return replace(job, estimators=(settled,)), replace(plan, sampling=points)
 
 
-def _gain(greek: str, estimator: str, independent: Answer | Exception, even: Answer | Exception) -> float:
-    """Variance under evenly spread points over that under independent ones; infinite where either is not known."""
-    if isinstance(independent, Exception) or isinstance(even, Exception):
+def _even_pilot(job: Job, rankings: Rankings, plan: Plan) -> tuple[tuple[PathEstimator, ...], Plan]:
+    """Candidates for a pilot on Sobol points, the best of each Greek and those near them that time allows, and its plan.
+
+    A method that integrates part of the path in closed form may take twice as much, since points gain most there. The pilot has few
+    scrambles of many points rather than the reverse: what a scramble's points leave falls faster than one over their number,
+    and each scramble takes a time of its own.
+    """
+    simulated, even, works = _simulated(job, plan), _simulated(job, replace(plan, sampling=Sobol())), dict[str, float]()
+    near = [
+        (ranked.score / max(ranking[0].score, 1e-300) if ranked is not ranking[0] else 0.0, ranked.estimator)
+        for ranking in rankings.values()
+        for ranked in ranking
+        if ranked.known
+    ]
+    tried, least, size = dict[str, PathEstimator](), _SCRAMBLES[0] * _POINTS, 0.0
+    for distance, candidate in sorted(near, key=lambda pair: (pair[0], pair[1].name)):
+        more = works | {candidate.name: candidate.work(job.contract)}
+        allowed = _EVEN * plan.paths * (simulated + min(more.values())) / (even + sum(more.values()))
+        if distance == 0.0 or (distance <= _NEAR and allowed >= (0.5 if candidate.structural else 1.0) * least):
+            tried[candidate.name], works, size = candidate, more, allowed
+    scrambles = _SCRAMBLES[0] if size < 2 * _SCRAMBLES[1] * _POINTS else _SCRAMBLES[1]
+    points = min(max(_rounded(round(size / scrambles)), _POINTS), _MOST_SAMPLING // scrambles)
+    return tuple(tried.values()), replace(plan, sampling=Sobol(scrambles=scrambles), paths=scrambles * points, stderr=None)
+
+
+def _with_more_points(
+    found: tuple[Ranked, ...], independent: tuple[Ranked, ...], job: Job, plan: Plan, small: Plan
+) -> tuple[Ranked, ...]:
+    """Scores on as many points in a scramble as the run will have, best first.
+
+    With n points a variance is G(n) times that of independent paths. G is taken to be a power of n that is one for n = 1 and as measured
+    for the pilot's n. A method that integrates part of the path in closed form is smooth in the normals that are left, and its G falls at
+    least like the root of n from there on. (Measured: like 1/n for Asian options by preintegration, where the pilot's points show no gain.)
+    Of other methods the variance, which few scrambles tell badly, is taken to be larger by its relative standard error.
+    """
+    before = {ranked.estimator.name: ranked for ranked in independent}
+    simulated, even = _simulated(job, plan), _simulated(job, small)
+    points = float(small.sampling.batch(small.paths) or small.paths)
+    more = max(plan.paths / Sobol().scrambles / points, 1.0)
+    doubt = 1.0 + math.sqrt(2.0 * points / (small.paths - points))
+    result = []
+    for ranked in found:
+        work, score, known = ranked.estimator.work(job.contract), ranked.score, before.get(ranked.estimator.name)
+        score *= 1.0 if ranked.estimator.structural else doubt
+        if known is not None and known.known and 0.0 < known.score < math.inf and score > 0.0:
+            gain = (score / (even + work)) / (known.score / (simulated + work))
+            score *= more ** -max(-math.log(gain) / math.log(points), _SMOOTH if ranked.estimator.structural else 0.0)
+        result.append(replace(ranked, score=score, even=True))
+    return tuple(sorted(result, key=_rank))
+
+
+def _gain(even: tuple[Ranked, ...], independent: Ranked) -> float:
+    """Variance times cost of the best on Sobol points over that of the best on independent paths; infinite where it is not known."""
+    if not (even and even[0].known):
         return math.inf
-    one, other = independent.estimates.get((greek, estimator)), even.estimates.get((greek, estimator))
-    if one is None or other is None or not (one.resolved and other.resolved):
-        return math.inf
-    rounding = _ROUNDING * max(abs(one.value), abs(other.value))
-    return (max(other.stderr, rounding) / max(one.stderr, rounding, 1e-300)) ** 2
+    return even[0].score / independent.score if independent.score > 0.0 else 1.0
 
 
 def _auto(estimator: Auto | Best) -> Auto:
@@ -219,31 +296,50 @@ def _behind(found: Rankings, before: Rankings) -> Rankings:
 
 
 def _piloted(
-    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, sizes: Mapping[int, int], run: Run
+    jobs: Sequence[Job],
+    tried: dict[int, tuple[PathEstimator, ...]],
+    plan: Plan,
+    sizes: Mapping[int, int],
+    run: Run,
+    *,
+    stream: str = "pilot",
+    paths: int | None = None,
 ) -> dict[int, Rankings | Exception]:
-    """Rankings by pilots of each job's number of paths, for a run of the plan; jobs with the same number share a run."""
+    """Rankings by pilots of each job's number of paths, for a run of so many paths (the plan's); jobs with the same number share a run."""
     rankings: dict[int, Rankings | Exception] = {}
     for size in sorted({sizes[p] for p in tried}):
         alike = {p: candidates for p, candidates in tried.items() if sizes[p] == size}
-        pilots = [replace(jobs[p], estimators=able, stream=f"pilot {jobs[p].stream}") for p, able in alike.items()]
+        pilots = [replace(jobs[p], estimators=able, stream=f"{stream} {jobs[p].stream}") for p, able in alike.items()]
         small = replace(plan, paths=min(plan.sampling.fitting(size), plan.paths), stderr=None)
         for (p, candidates), found in zip(alike.items(), run(pilots, small), strict=True):
             if isinstance(found, Exception):
                 rankings[p] = found
             else:
-                rankings[p] = {g.name: _ranked(jobs[p], candidates, g.name, found, plan) for g in jobs[p].greeks}
+                rankings[p] = {
+                    g.name: _ranked(jobs[p], candidates, g.name, found, plan, paths or plan.paths) for g in jobs[p].greeks
+                }
     return rankings
 
 
 def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tuple[PathEstimator, ...]:
-    """Those that are near the best for some Greek, or of which nothing is known yet."""
-    close = {
-        ranked.estimator.name
-        for ranking in rankings.values()
-        for ranked in ranking
-        if not ranked.known or ranked.score <= _CONTENDS * ranking[0].score
-    }
-    return tuple(candidate for candidate in candidates if candidate.name in close)
+    """Those of which a further round may tell something: nothing is known yet, or the ranking is not clear.
+
+    Of a variance that about n paths carry, the relative standard error is one over the root of n. A ranking is clear where the best
+    of the first round, at twice that error, would cost at most `_REGRET` more than any other.
+    """
+    open_ = set[str]()
+    for ranking in rankings.values():
+        best = ranking[0] if ranking else None
+        for ranked in ranking:
+            if not ranked.known or best is None or not best.known:
+                open_.add(ranked.estimator.name)
+            elif ranked is not best and ranked.score <= _CONTENDS * best.score:
+                doubt = 2.0 * math.hypot(best.doubt, ranked.doubt)
+                if best.score * (1.0 + doubt) > (1.0 + _REGRET) * ranked.score:
+                    open_ |= {best.estimator.name, ranked.estimator.name}
+    if open_:
+        open_ |= {ranking[0].estimator.name for ranking in rankings.values() if ranking}
+    return tuple(candidate for candidate in candidates if candidate.name in open_)
 
 
 def _affordable(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
@@ -258,26 +354,38 @@ def _decisive(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> in
     return round((_SECOND * plan.paths * (simulated + min(works)) - _ROUND) / (simulated + sum(works)))
 
 
+def nominal_cost(job: Job, candidate: PathEstimator, plan: Plan) -> float:
+    """Nominal nanoseconds of a path of a job by one method, its simulation included."""
+    return _simulated(job, plan) + candidate.work(job.contract)
+
+
 def _simulated(job: Job, plan: Plan) -> float:
     """Nominal nanoseconds of a path itself."""
-    by_node, by_date = job.scene.model.work
-    times = job.contract.times
-    return _PER_PATH + by_node * len(job.scene.model.lattice(times, *plan.steps)) + by_date * len(times)
+    model, times = job.scene.model, job.contract.times
+    by_node, by_date = model.work
+    nodes = len(model.lattice(times, *plan.steps))
+    beyond = 0.0 if plan.sampling.independent else _PER_POINT + _PER_NORMAL * nodes * model.factors
+    return _PER_PATH + by_node * nodes + by_date * len(times) + beyond
 
 
-def _ranked(job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan) -> tuple[Ranked, ...]:
+def _ranked(
+    job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan, paths: int
+) -> tuple[Ranked, ...]:
     """Best first: by variance times cost those whose error the run will know, then the others, structural ones first."""
     simulated = _simulated(job, plan)
     scored = []
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))
         if estimate is not None:
-            known = estimate.resolved or _foreseen(estimate, plan.paths)
-            score = _variance(found.statistics(greek, candidate.name), estimate) * (simulated + candidate.work(job.contract))
+            known = estimate.resolved or _foreseen(estimate, paths)
+            statistics = found.statistics(greek, candidate.name)
+            score = _variance(statistics, estimate) * (simulated + candidate.work(job.contract))
             if job.contract.jumps and isinstance(candidate, Controlled) and not candidate.structural:
                 score *= _UNSEEN
-            effective = estimate.effective * plan.paths / estimate.paths
-            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known, effective))
+            sure = estimate.resolved and statistics.stderr <= _ROUNDING * abs(statistics.value)
+            effective = math.inf if sure else estimate.effective * paths / estimate.paths
+            doubt = 1.0 / math.sqrt(estimate.effective) if estimate.effective > 0.0 else math.inf
+            scored.append(Ranked(candidate, score if math.isfinite(score) else math.inf, known, effective, doubt))
     return tuple(sorted(scored, key=_rank))
 
 

@@ -111,6 +111,8 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
     of both errors, which it never exceeds.
     """
     one, other = found.estimates[name, estimator], found.estimates[name, reference]
+    if one.estimator == other.estimator:  # a choice may have become the method that it is held against
+        return Verdict(verdict="not comparable", reason=f"{one.estimator} makes both numbers")
     gap = found.difference(name, estimator, reference)
     sampled = math.isfinite(one.effective) or math.isfinite(other.effective)
     if sampled and why_unknown(gap, max(one.paths, other.paths)):

@@ -315,11 +315,11 @@ class Case:
         if not self.checked or name not in WITNESSED or not path_dependent(self.position.contract):
             return {}
         sampled = next((other for other in self._others(name) if other.name == LikelihoodRatio.name), None)
-        if sampled is not None and (estimate := self._estimate(name, sampled)) is not None:
+        if sampled is not None and (beside := self._estimate(name, sampled)) is not None:
             told = self._held_against(name, sampled, limit)
-            return {"lr_value": estimate.value, "lr_stderr": estimate.stderr, "lr_z": told.z, "lr_verdict": told.verdict}
-        if concrete(self.methods[name], name).name == LikelihoodRatio.name:
-            estimate = self.found[name].estimates[name, self.methods[name].name]
+            return {"lr_value": beside.value, "lr_stderr": beside.stderr, "lr_z": told.z, "lr_verdict": told.verdict}
+        estimate = self.found[name].estimates[name, self.methods[name].name]
+        if estimate.estimator == LikelihoodRatio.name:
             return {"lr_value": estimate.value, "lr_stderr": estimate.stderr, "lr_verdict": "not comparable"}
         return {}
 

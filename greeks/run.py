@@ -17,6 +17,7 @@ from greeks.discretisation import add_biases
 from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, PathEstimator, Recipe
 from greeks.estimators.exact import Exact
+from greeks.fallback import fall_back
 from greeks.greek import Greek
 from greeks.resolution import resolve
 from pricers.contracts.contract import Contract
@@ -95,6 +96,17 @@ class Answer:
     def spread(self, greek: str, estimator: str) -> float:
         """Greatest standard error of a row that the estimate is made of: what rounding is small beside, where rows cancel."""
         return self.statistics(greek, estimator).spread if (greek, estimator) in self._weights else 0.0
+
+    def adopt(self, greek: str, name: str, other: Answer, method: str, note: str) -> None:
+        """Take over all that another answer of the same job says of a Greek; what it calls ``method`` makes the number called ``name``."""
+        self._moments[greek] = other._moments[greek]
+        for key in [key for key in self._weights if key[0] == greek]:
+            its = (greek, method if key[1] == name else key[1])
+            self._weights[key], self.estimates[key] = other._weights[its], other.estimates[its]
+            if its in other.step_biases:
+                self.step_biases[key] = other.step_biases[its]
+        estimate = self.estimates[greek, name]
+        self.estimates[greek, name] = replace(estimate, note=f"{note}; {estimate.note}" if estimate.note else note)
 
     def batches(self, greek: str, estimator: str) -> tuple[FloatArray, FloatArray]:
         """Batch means of an estimate and the paths in each batch; a closed form has the same value in all (an empty pair)."""
@@ -256,6 +268,7 @@ def answer(
             answers.append(error)
     if not pilot:
         add_biases(list(zip(jobs, samplers, answers, strict=True)), plan, threads=threads)
+        fall_back(jobs, answers, lambda spares: answer(spares, plan, threads=threads, keep_going=True))
     return answers
 
 

@@ -113,7 +113,7 @@ def sensitivities(
         return answer(jobs, small, threads=threads, keep_going=True, pilot=True)
 
     (job,) = choose([job], plan, pilot, partial(prepared, threads=threads))
-    plan = sampling(job, plan, pilot)
+    job, plan = sampling(job, plan, pilot)
     return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
 
 

@@ -46,10 +46,12 @@ class Auto(Estimator):
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
     candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
     same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the cheapest run (1,024 at
-    least), those within four times the best again on so many that it takes a tenth of the cheapest of theirs, where that tells more.
+    least). Where that leaves unclear which is best, by more than a tenth in variance times cost, those that may be (within four times the
+    best) run again on so many that it takes a tenth of the cheapest of theirs.
     A candidate whose error the pilot cannot tell comes behind all whose error it can; where it can tell none, the pilot grows, to a
     quarter of the paths at most, and in the end those that integrate part of the path in closed form come first. The choice and what
-    was behind it are in the estimate's note. What has a formula is not asked: see `Best`.
+    was behind it are in the estimate's note. Where the run does not tell the chosen one's error, the first of the others whose error
+    the same paths do tell makes the number, and the note says so. What has a formula is not asked: see `Best`.
 
     Attributes
     ----------
@@ -97,12 +99,18 @@ class Ranked:
         Whether the run will know that variance.
     effective : float
         How many paths of the run will carry the number, about.
+    doubt : float
+        Relative standard error of the score, by what the pilot saw.
+    even : bool
+        Whether it is the score on Sobol points.
     """
 
     estimator: PathEstimator
     score: float
     known: bool = True
     effective: float = math.inf
+    doubt: float = 0.0
+    even: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +124,15 @@ class Chosen(PathEstimator):
     ranking : mapping of str to tuple of Ranked
     formulas : mapping of str to float
     failed : Exception, optional
+    sampling : str
+        What a pilot found of Sobol points, where they were chosen.
     """
 
     name: str  # type: ignore[misc]
     ranking: Mapping[str, tuple[Ranked, ...]]
     formulas: Mapping[str, float] = field(default_factory=dict)
     failed: Exception | None = None
+    sampling: str = ""
 
     def method(self, greek: str) -> Estimator | None:
         """The estimator of a Greek, or None where none answers."""
@@ -158,10 +169,12 @@ class Chosen(PathEstimator):
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]
         recipe = best.estimator.recipe(greek, contract, scene, plan)
-        compared = [other for other in others if other.known and best.known and best.score > 0.0]
+        compared = [o for o in others if o.known and best.known and best.score > 0.0 and o.even == best.even]
         behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in compared)
         note = f"chosen over {behind} in variance times cost" if behind else "chosen"
         unknown = ", ".join(other.estimator.name for other in others if not other.known)
         if unknown:
             note += f"; the pilot could not tell the error of {unknown}"
+        if self.sampling:
+            note += f"; {self.sampling}"
         return replace(recipe, note=f"{note}; {recipe.note}" if recipe.note else note)

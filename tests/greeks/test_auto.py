@@ -46,7 +46,7 @@ def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
 
 
 def test_the_choice_and_the_runners_up_are_said():
-    found = run(ASIAN, Auto())["vega"]
+    found = run(ASIAN, Auto(), sampling=PseudoRandom())["vega"]
     assert found.estimator == "preintegrated"
     assert re.fullmatch(r"chosen over .*likelihood_ratio x[\d.e+]+ in variance times cost", found.note)
 
@@ -58,7 +58,7 @@ def test_the_choice_is_the_same_every_time():
 
 def test_a_payoff_without_gradient_gets_the_likelihood_ratio():
     payoff = PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="lanes")
-    found = run(payoff, Auto())["delta"]
+    found = run(payoff, Auto(), sampling=PseudoRandom())["delta"]
     assert (found.estimator, found.note) == ("likelihood_ratio", "chosen")
 
 

@@ -24,8 +24,10 @@ from pricers.discretisation import Discretised
 from pricers.draws import Block, Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, Statistics
-from pricers.foreseen import Look
+from pricers.foreseen import Look, Needs
+from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.sampling.tilted import Tilted
 from pricers.simulation import simulate
 
 __all__ = ["Answer", "Job", "answer", "prepared"]
@@ -151,10 +153,11 @@ class _GreekSampler(Discretised):
                 market=s.market,
                 stretch=s.stretch,
                 observed=self.observed,
-                needs=recipe.needs,
-                sampling=recipe.reweighting.sampling if recipe.reweighting is not None else None,
+                needs=needs,
+                sampling=law,
             )
             for recipe in self.recipes.values()
+            for law, needs in _laws(recipe)
             for s in recipe.scenes
         )
 
@@ -181,7 +184,19 @@ class _GreekSampler(Discretised):
                 tilted = block.under(reweighting.sampling)
                 paths = tuple(scene.paths(tilted, observed) for scene in recipe.scenes)
                 recipe.samples(paths, rows)
-                reweighting.apply(paths, tilted.weights(), rows)
+                still: tuple[Paths, ...] = ()
+                if reweighting.still is not None:
+                    apart = tilted.under(reweighting.still)
+                    still = tuple(scene.paths(apart, observed) for scene in recipe.scenes)
+                reweighting.apply(paths, still, tilted.weights(), rows)
+
+
+def _laws(recipe: Recipe) -> tuple[tuple[Tilted | None, Needs], ...]:
+    """The laws that a recipe's paths are drawn from (None: the plan's), and what is needed of each."""
+    other = recipe.reweighting
+    if other is None:
+        return ((None, recipe.needs),)
+    return (other.sampling, recipe.needs), *(((other.still, other.needs),) if other.still is not None else ())
 
 
 def answer(

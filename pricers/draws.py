@@ -215,6 +215,7 @@ class Block:
                 factors=self.factors,
                 watched=self.watched,
                 foreseen=self.elsewhere.get(sampling),
+                elsewhere=self.elsewhere,
             )
         return self._tilted
 

@@ -98,16 +98,23 @@ class Reweighting:
     rows : int
         Rows that ``apply`` adds after all others.
     apply : callable
-        From the paths, their weights [2, path] (`pricers.draws.Block.weights`) and the recipe's rows, which it changes: those that the
-        recipe has filled are weighed, the added ones filled.
+        From the paths, those of ``still``, the weights [row, path] of both (`pricers.draws.Block.weights`) and the recipe's rows, which
+        it changes: those that the recipe has filled are weighed, the added ones filled.
     verdict : callable
         From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
+    still : Tilted, optional
+        The same law with a part of the noise left out (see `Tilted`), where ``apply`` compares the paths with those; else it is given
+        none.
+    needs : Needs
+        What of those paths.
     """
 
     sampling: Tilted | None
     rows: int
-    apply: Callable[[tuple[Paths, ...], FloatArray, FloatArray], None]
+    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], FloatArray, FloatArray], None]
     verdict: Callable[[Moments, int], str]
+    still: Tilted | None = None
+    needs: Needs = Needs()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -68,6 +68,18 @@ def _unseen(share, residual, seen, squares, variance, out):
             out[3, path] = share[path] * residual[path] * seen[path]
 
 
+@kernel
+def _first_noise(weight, paid, score, still, out):
+    """Controls [row, path] of what coordinates do not see of the score by the spot, on paths that do not have it: of first order one, of
+    second order one more. A payment that is not finite there counts as none."""
+    for path in range(weight.size):
+        x = weight[path] * paid[path] * (score[path] - still[path])
+        out[0, path] = x if math.isfinite(x) else 0.0
+    if out.shape[0] > 1:
+        for path in range(weight.size):
+            out[1, path] = out[0, path] * still[path]
+
+
 @dataclass(frozen=True, slots=True)
 class ImportanceSampling(PathEstimator):
     r"""Another estimator on paths that are drawn where the contract pays: :math:`E_p[Y] = E_q[Y\,p/q]`, for rare events.
@@ -149,6 +161,7 @@ class Searched(PathEstimator):
     ends: tuple[int, ...]
     dates: tuple[int, ...]
     lattice: tuple[float, ...]
+    still: int = 0
     failed: Exception | None = None
 
     @property
@@ -173,8 +186,10 @@ class Searched(PathEstimator):
         own_share, first, drivers = found.mixture.own, 1 + inner.controls, (sampling.rows - 2) // 3
         each = 2 * len(greek.parameters)
         variance = sampling.unseen(self.lattice) if drivers else 0.0
+        last = first + 2 + each * drivers
+        noisy = len(greek.parameters) if self.still and "spot" in inner.needs.scores and len(inner.scenes) == 1 else 0
 
-        def apply(paths: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
+        def apply(paths: tuple[Paths, ...], still: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
             path, discount = paths[0], math.exp(paths[0].log_discount)
             slopes = math.prod(path.log_discount_slope(parameter) for parameter in greek.parameters)
             shift = greek.sign * discount * found.centre * slopes
@@ -183,8 +198,20 @@ class Searched(PathEstimator):
                 rows = out[first + 2 + each * driver : first + 2 + each * (driver + 1)]
                 residual, seen, squares = weights[2 + 3 * driver : 5 + 3 * driver]
                 _unseen(weights[1], residual, seen, squares, variance, rows)
+            if noisy:
+                (quiet,) = still
+                scores, rows = (path.score("spot"), quiet.score("spot")), out[last : last + noisy]
+                _first_noise(weights[0], payoff(centred, quiet), *scores, rows)
 
-        return _recipe(inner, inner.samples, 2 + each * drivers, sampling, apply, _Verdict(found))
+        recipe = _recipe(inner, inner.samples, last - first + noisy, sampling, apply, _Verdict(found))
+        assert recipe.reweighting is not None
+        if not noisy:
+            return recipe
+        needs = Needs(summaries=contract.summaries, scores=frozenset({"spot"}))
+        return replace(
+            recipe,
+            reweighting=replace(recipe.reweighting, still=replace(sampling, still=self.still), needs=needs),
+        )
 
 
 def _recipe(
@@ -192,7 +219,7 @@ def _recipe(
     samples: Callable[[tuple[Paths, ...], FloatArray], None],
     controls: int,
     sampling: Tilted | None,
-    apply: Callable[[tuple[Paths, ...], FloatArray, FloatArray], None],
+    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], FloatArray, FloatArray], None],
     verdict: _Verdict,
 ) -> Recipe:
     """The inner recipe's rows with so many more controls, and those of the verdict."""
@@ -210,7 +237,7 @@ def _recipe(
     )
 
 
-def _unknown(paths: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
+def _unknown(paths: tuple[Paths, ...], still: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
     raise RuntimeError("importance sampling was not prepared")
 
 
@@ -327,7 +354,18 @@ def _searched(
         block.forget()
         return y, paid
 
-    return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, lattice)
+    still = unseen_points(ends, dates, between=between)
+    return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, lattice, still)
+
+
+def unseen_points(ends: tuple[int, ...], dates: tuple[int, ...], *, between: bool) -> int:
+    """Grid points of the segments that hold the first interval between dates, where coordinates do not see all of its noise; else 0.
+
+    Where paths between dates do not matter, segments that are no longer than the interval see all of it.
+    """
+    stop = next(end for end in ends if end >= dates[0])
+    seen_whole = stop == sum(end <= stop for end in ends) if between else stop == dates[0]
+    return 0 if seen_whole else stop
 
 
 def segments(lattice: tuple[float, ...], dates: tuple[int, ...], count: int, *, between: bool) -> tuple[int, ...]:

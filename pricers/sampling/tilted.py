@@ -51,6 +51,15 @@ def _move(segment, scale, first, moves, normals):
 
 
 @kernel
+def _still(segment, scale, points, coordinates, normals):
+    """Leave of normals[point, path] before ``points`` no more than their coarse coordinates say."""
+    for point in range(points):
+        z, factor, y = normals[point], scale[point], coordinates[segment[point]]
+        for path in range(z.size):
+            z[path] = factor * y[path]
+
+
+@kernel
 def _moves(uniform, bounds, scales, copies, means, columns, coordinates, out):
     """How far coarse coordinates [direction, path], standard normal, move to those of a mixture.
 
@@ -279,6 +288,9 @@ class Tilted(Sampling):
         Drivers of the model.
     base : Sampling
         Where e comes from.
+    still : int
+        Grid points from the first on, the end of a segment or 0, at which normals of the first driver are what their coordinates say
+        of them and no more: their means given the coordinates.
     """
 
     mixture: Mixture
@@ -286,6 +298,7 @@ class Tilted(Sampling):
     dates: tuple[int, ...]
     factors: int = 1
     base: Sampling = field(default_factory=PseudoRandom)
+    still: int = 0
 
     @property
     def directions(self) -> int:
@@ -328,6 +341,7 @@ class Tilted(Sampling):
         for factor, out in enumerate(outs):
             _move(segment, scale, factor * len(self.ends), moves, out)
         coordinates += moves
+        _still(segment, scale, self.still, coordinates, outs[0])
         return coordinates
 
     @property

@@ -188,7 +188,7 @@ class _GreekSampler(Discretised):
                 if reweighting.still is not None:
                     apart = tilted.under(reweighting.still)
                     still = tuple(scene.paths(apart, observed) for scene in recipe.scenes)
-                reweighting.apply(paths, still, tilted.weights(), rows)
+                reweighting.apply(paths, still, tilted, rows)
 
 
 def _laws(recipe: Recipe) -> tuple[tuple[Tilted | None, Needs], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -98,8 +98,8 @@ class Reweighting:
     rows : int
         Rows that ``apply`` adds after all others.
     apply : callable
-        From the paths, those of ``still``, the weights [row, path] of both (`pricers.draws.Block.weights`) and the recipe's rows, which
-        it changes: those that the recipe has filled are weighed, the added ones filled.
+        From the paths, those of ``still``, the block of the former (`pricers.draws.Block.weights` are what both count for) and the
+        recipe's rows, which it changes: those that the recipe has filled are weighed, the added ones filled.
     verdict : callable
         From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
     still : Tilted, optional
@@ -111,10 +111,10 @@ class Reweighting:
 
     sampling: Tilted | None
     rows: int
-    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], FloatArray, FloatArray], None]
+    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], Block, FloatArray], None]
     verdict: Callable[[Moments, int], str]
     still: Tilted | None = None
-    needs: Needs = Needs()
+    needs: Needs = field(default_factory=Needs)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

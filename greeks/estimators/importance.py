@@ -16,7 +16,7 @@ from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
-from pricers.errors import InvalidInput
+from pricers.errors import InvalidInput, NotApplicable
 from pricers.estimate import Moments
 from pricers.foreseen import Foreseen, Look, Needs
 from pricers.kernel import kernel
@@ -70,14 +70,37 @@ def _unseen(share, residual, seen, squares, variance, out):
 
 @kernel
 def _first_noise(weight, paid, score, still, out):
-    """Controls [row, path] of what coordinates do not see of the score by the spot, on paths that do not have it: of first order one, of
-    second order one more. A payment that is not finite there counts as none."""
+    """Controls [row, path] of what coordinates do not see of the score by the spot, times what is paid without it.
+
+    Of first order one, of second order one more. A payment that is not finite counts as none.
+    """
     for path in range(weight.size):
         x = weight[path] * paid[path] * (score[path] - still[path])
         out[0, path] = x if math.isfinite(x) else 0.0
     if out.shape[0] > 1:
         for path in range(weight.size):
             out[1, path] = out[0, path] * still[path]
+
+
+@kernel
+def _noise(weight, paid, stdev, mean_slope, stdev_slope, residual, seen, variance, out):
+    r"""A control [path] of what coordinates do not see of a score, times what is paid without it.
+
+    The score of log-returns :math:`M + s\xi` is the sum over intervals of :math:`M'/s\,\xi + s'/s\,(\xi^2 - 1)`, and :math:`\xi` is the
+    sum of ``seen`` and ``residual`` [interval, path], which is independent of all else here. stdev and slopes are [interval, path or 1].
+    """
+    wide, mean_wide, stdev_wide = stdev.shape[1] > 1, mean_slope.shape[1] > 1, stdev_slope.shape[1] > 1
+    out[:] = 0.0
+    for t in range(residual.shape[0]):
+        left, mean, s, m, d = residual[t], seen[t], stdev[t], mean_slope[t], stdev_slope[t]
+        for path in range(out.size):
+            inverse = 1.0 / s[path if wide else 0]
+            r = left[path]
+            square = r * r - variance[t] + 2.0 * r * mean[path]
+            out[path] += inverse * (m[path if mean_wide else 0] * r + d[path if stdev_wide else 0] * square)
+    for path in range(out.size):
+        x = weight[path] * paid[path] * out[path]
+        out[path] = x if math.isfinite(x) else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +184,7 @@ class Searched(PathEstimator):
     ends: tuple[int, ...]
     dates: tuple[int, ...]
     lattice: tuple[float, ...]
-    still: int = 0
+    still: tuple[int, int] = (0, 0)
     failed: Exception | None = None
 
     @property
@@ -187,10 +210,13 @@ class Searched(PathEstimator):
         each = 2 * len(greek.parameters)
         variance = sampling.unseen(self.lattice) if drivers else 0.0
         last = first + 2 + each * drivers
-        noisy = len(greek.parameters) if self.still and "spot" in inner.needs.scores and len(inner.scenes) == 1 else 0
+        by_spot = "spot" in greek.parameters
+        points = self.still[0 if by_spot else 1]
+        known = points and len(inner.scenes) == 1 and set(greek.parameters) <= inner.needs.scores
+        noisy = len(greek.parameters) if known and (by_spot or len(greek.parameters) == 1) else 0
 
-        def apply(paths: tuple[Paths, ...], still: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
-            path, discount = paths[0], math.exp(paths[0].log_discount)
+        def apply(paths: tuple[Paths, ...], still: tuple[Paths, ...], block: Block, out: FloatArray) -> None:
+            path, discount, weights = paths[0], math.exp(paths[0].log_discount), block.weights()
             slopes = math.prod(path.log_discount_slope(parameter) for parameter in greek.parameters)
             shift = greek.sign * discount * found.centre * slopes
             _apply(weights, own_share, shift, payoff(centred, path), first, out)
@@ -199,19 +225,36 @@ class Searched(PathEstimator):
                 residual, seen, squares = weights[2 + 3 * driver : 5 + 3 * driver]
                 _unseen(weights[1], residual, seen, squares, variance, rows)
             if noisy:
-                (quiet,) = still
-                scores, rows = (path.score("spot"), quiet.score("spot")), out[last : last + noisy]
-                _first_noise(weights[0], payoff(centred, quiet), *scores, rows)
+                _fill_noise(greek.parameters, path, still[0], payoff(centred, still[0]), block, out[last : last + noisy])
 
         recipe = _recipe(inner, inner.samples, last - first + noisy, sampling, apply, _Verdict(found))
-        assert recipe.reweighting is not None
         if not noisy:
             return recipe
-        needs = Needs(summaries=contract.summaries, scores=frozenset({"spot"}))
+        assert recipe.reweighting is not None
+        scores, steps = (frozenset({"spot"}), frozenset[str]()) if by_spot else (frozenset[str](), frozenset(greek.parameters))
         return replace(
             recipe,
-            reweighting=replace(recipe.reweighting, still=replace(sampling, still=self.still), needs=needs),
+            needs=recipe.needs | Needs(steps=steps),
+            reweighting=replace(
+                recipe.reweighting,
+                still=replace(sampling, still=points),
+                needs=Needs(summaries=contract.summaries, scores=scores),
+            ),
         )
+
+
+def _fill_noise(parameters: tuple[str, ...], path: Paths, still: Paths, paid: FloatArray, block: Block, out: FloatArray) -> None:
+    """The controls by paths without what coordinates do not see; zeros where the model does not lay open its steps."""
+    weight = block.weights()[0]
+    if "spot" in parameters:
+        _first_noise(weight, paid, path.score("spot"), still.score("spot"), out)
+        return
+    try:
+        steps = path.law.steps(parameters)
+    except NotApplicable:
+        out[:] = 0.0
+        return
+    _noise(weight, paid, steps.stdev, steps.mean_slope[0], steps.stdev_slope[0], *block.split(), out[0])
 
 
 def _recipe(
@@ -219,7 +262,7 @@ def _recipe(
     samples: Callable[[tuple[Paths, ...], FloatArray], None],
     controls: int,
     sampling: Tilted | None,
-    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], FloatArray, FloatArray], None],
+    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], Block, FloatArray], None],
     verdict: _Verdict,
 ) -> Recipe:
     """The inner recipe's rows with so many more controls, and those of the verdict."""
@@ -237,7 +280,7 @@ def _recipe(
     )
 
 
-def _unknown(paths: tuple[Paths, ...], still: tuple[Paths, ...], weights: FloatArray, out: FloatArray) -> None:
+def _unknown(paths: tuple[Paths, ...], still: tuple[Paths, ...], block: Block, out: FloatArray) -> None:
     raise RuntimeError("importance sampling was not prepared")
 
 
@@ -358,14 +401,15 @@ def _searched(
     return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, lattice, still)
 
 
-def unseen_points(ends: tuple[int, ...], dates: tuple[int, ...], *, between: bool) -> int:
-    """Grid points of the segments that hold the first interval between dates, where coordinates do not see all of its noise; else 0.
+def unseen_points(ends: tuple[int, ...], dates: tuple[int, ...], *, between: bool) -> tuple[int, int]:
+    """Grid points of the segments that hold the first interval between dates, and of all, where coordinates do not see all of them; else 0.
 
-    Where paths between dates do not matter, segments that are no longer than the interval see all of it.
+    Where paths between dates do not matter, segments that are no longer than the intervals see all of it.
     """
-    stop = next(end for end in ends if end >= dates[0])
-    seen_whole = stop == sum(end <= stop for end in ends) if between else stop == dates[0]
-    return 0 if seen_whole else stop
+    first, last = next(end for end in ends if end >= dates[0]), ends[-1]
+    if not between:
+        return (0 if first == dates[0] else first), (0 if len(dates) <= len(ends) else last)
+    return (0 if first == sum(end <= first for end in ends) else first), (0 if last == len(ends) else last)
 
 
 def segments(lattice: tuple[float, ...], dates: tuple[int, ...], count: int, *, between: bool) -> tuple[int, ...]:

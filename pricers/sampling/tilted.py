@@ -167,6 +167,22 @@ def _residual(segment, scale, first, ends, share, variance, normals, coordinates
             interval += 1
 
 
+@kernel
+def _split(segment, scale, ends, share, normals, coordinates, residual, seen):
+    """What coarse coordinates do not see of the normals of intervals, and what they see, [interval, path]: see `_residual`."""
+    interval = 0
+    residual[:], seen[:] = 0.0, 0.0
+    for point in range(ends[-1]):
+        z, y, weight, factor = normals[point], coordinates[segment[point]], share[point], share[point] * scale[point]
+        left, mean = residual[interval], seen[interval]
+        for path in range(z.size):
+            x = factor * y[path]
+            mean[path] += x
+            left[path] += weight * z[path] - x
+        if point + 1 == ends[interval]:
+            interval += 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mixture:
     r"""A mixture of normal laws: :math:`\sum_s \alpha_s N(0, c_s^2 I) + \sum_k \beta_k \sum_j w_j N(a_k m_j, b_k^2 L_j L_j^\top)`.
@@ -366,6 +382,19 @@ class Tilted(Sampling):
                 first, rows = factor * len(self.ends), out[2 + 3 * factor : 5 + 3 * factor]
                 _residual(segment, scale, first, ends, share, variance.sum(), drawn, coordinates, rows)
         return out
+
+    def split(
+        self, lattice: tuple[float, ...], normals: FloatArray, coordinates: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What the coordinates do not see of the first driver's normals of the intervals between dates, and what they see.
+
+        Both are [interval, path]; the third is the variance of the former, [interval].
+        """
+        segment, scale = _segments(lattice, self.ends)
+        ends, share, variance = _intervals(lattice, self.ends, self.dates)
+        residual, seen = empty((2, len(ends), coordinates.shape[1]))
+        _split(segment, scale, ends, share, normals, coordinates, residual, seen)
+        return residual, seen, variance
 
     def unseen(self, lattice: tuple[float, ...]) -> float:
         """Variance of what the coordinates do not see of the first interval's normal."""

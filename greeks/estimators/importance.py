@@ -10,14 +10,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.cross_entropy import FEWEST, LARGEST_SHARE, Found, search
+from greeks.cross_entropy import LARGEST_SHARE, Found, search
 from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, Scene, payoff
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput, NotApplicable
-from pricers.estimate import Moments
+from pricers.estimate import LEAST_HEAVY, Moments
 from pricers.foreseen import Foreseen, Look, Needs
 from pricers.kernel import kernel
 from pricers.paths import Paths
@@ -115,8 +115,8 @@ class ImportanceSampling(PathEstimator):
 
     One search of 50,000 to 150,000 paths serves all Greeks of a contract. It is for probabilities below about one in a hundred; a
     probability of 0.3 it leaves about as it was. The estimate has an error only where the search and the run pass their tests: effective
-    counts of at least 30 paths, no path that makes more than 1 % of the sum, and means that are within three errors of each other.
-    Otherwise the error is NaN and the note says why.
+    counts of at least 30 paths in the search and 100 in the run (a weight may be a thousand times the typical one), no path that makes
+    more than 1 % of the sum, and means that are within three errors of each other. Otherwise the error is NaN and the note says why.
 
     Sources: Rubinstein and Kroese (2004), "The Cross-Entropy Method"; Glasserman, Heidelberger and Shahabuddin (1999), "Asymptotically
     optimal importance sampling and stratification for pricing path-dependent options", Mathematical Finance 9; Owen and Zhou (2000), "Safe
@@ -173,10 +173,13 @@ class Searched(PathEstimator):
     """What `ImportanceSampling` became after its search: what it found, and the ends of the segments; or what stopped it.
 
     Behind the inner estimator's rows stand two controls, the weight less one and the share of the mixture's own components in the density
-    less its mean (Owen and Zhou). Where a contract has more dates than segments, the score of the spot is mostly noise of the first
-    interval that coarse coordinates do not see, and that of volatility noise of all: the share times this noise has mean zero, and moves
-    as the estimate does where the mixture is nearly proportional to what is paid. Last are two rows for the verdict: the weighed
-    distance of the payment from its centre, and its square.
+    less its mean (Owen and Zhou). Where there are more dates than segments, the score of the spot is mostly noise of the first interval
+    that coarse coordinates do not see, and that of volatility noise of all: the share times this noise has mean zero, and moves as the
+    estimate does where the mixture is nearly proportional to what is paid. More of it is taken off by what is paid on the same path
+    without that noise (`still`), times the weight and the noise: given all else, the noise of the first driver has mean zero, and a
+    square of it a known one. Last are two rows for the verdict: the weighed distance of the payment from its centre, and its square.
+
+    ``still`` are the grid points at which a path has no such noise, for Greeks by the spot and for others; 0 where there is none.
     """
 
     asked: ImportanceSampling
@@ -276,6 +279,7 @@ def _recipe(
         samples=filled,
         controls=inner.controls + controls,
         note=f"{inner.note}; {note}" if inner.note else note,
+        heavy_tails=True,
         reweighting=Reweighting(sampling=sampling, rows=2, apply=apply, verdict=verdict),
     )
 
@@ -299,8 +303,8 @@ class _Verdict:
         mean, second = moments.value(number), moments.value(square)
         fourth = second**2 + float(moments.folds.comoment[:, row + 1, row + 1].sum()) / paths
         effective = paths * second**2 / fourth if fourth > 0.0 else 0.0
-        if not effective >= FEWEST:
-            return f"cannot tell: the effective count of paths is {effective:.0f}, below {FEWEST:.0f}"
+        if not effective >= LEAST_HEAVY:
+            return f"cannot tell: the effective count of paths is {effective:.0f}, below {LEAST_HEAVY:.0f}"
         share = LARGEST_SHARE * max(1.0, math.sqrt(_MANY / paths))
         if not (paths * fourth) ** 0.25 <= share * paths * mean:  # no path is beyond the left side
             return f"cannot tell: one path may make more than {share:.2g} of the sum"

@@ -26,11 +26,13 @@ from pricers.draws import Observation
 from pricers.errors import NotApplicable
 from pricers.estimate import Estimate, Moments, Statistics
 from pricers.path_plan import Asked, BlockPaths, View
+from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.requests import Wanted
+from pricers.sampling.tilted import Tilted
 from pricers.scenario import Scenario
 from pricers.simulation import simulate
-from pricers.tracing import remembered, traced
+from pricers.tracing import remembered
 
 __all__ = ["Answer", "Job", "answer", "prepared"]
 
@@ -165,9 +167,9 @@ class _GreekSampler(Discretised):
             filled[group, row : row + recipe.rows] = True
         self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
         self.asked = tuple(
-            Asked(view=view, wanted=wanted, law=recipe.reweighting.sampling if recipe.reweighting is not None else None)
-            for (key, recipe) in self.recipes.items()
-            for wanted in (_wanted(recipe, *key, job),)
+            Asked(view=view, wanted=wanted, law=law)
+            for key, recipe in self.recipes.items()
+            for law, wanted in _laws(recipe, *key, job)
             for view in self.views[key]
         )
 
@@ -194,7 +196,19 @@ class _GreekSampler(Discretised):
                 tilted = paths.under(reweighting.sampling)
                 drawn = tuple(map(tilted.of, views))
                 recipe.samples(drawn, rows)
-                reweighting.apply(drawn, tilted.block.weights(), rows)
+                still: tuple[Paths, ...] = ()
+                if reweighting.still is not None:
+                    still = tuple(map(tilted.under(reweighting.still).of, views))
+                reweighting.apply(drawn, still, tilted.block, rows)
+
+
+def _laws(recipe: Recipe, greek: str, estimator: str, job: Job) -> tuple[tuple[Tilted | None, Wanted], ...]:
+    """The laws that a recipe's paths are drawn from (None: the plan's), and what is asked of each."""
+    wanted, other = _wanted(recipe, greek, estimator, job), recipe.reweighting
+    if other is None:
+        return ((None, wanted),)
+    own = other.sampling, wanted | other.wanted
+    return (own,) if other.still is None else (own, (other.still, other.still_wanted))
 
 
 def _wanted(recipe: Recipe, greek: str, estimator: str, job: Job) -> Wanted:
@@ -204,13 +218,7 @@ def _wanted(recipe: Recipe, greek: str, estimator: str, job: Job) -> Wanted:
     method = (method.method(greek) if isinstance(method, Chosen) else None) or method
 
     def trace() -> Wanted:
-        return traced(
-            lambda paths: recipe.samples(paths, np.empty((recipe.rows, paths[0].lanes))),
-            count=len(recipe.scenes),
-            times=contract.times,
-            spot=scene.market.spot,
-            vol=scene.model.scale("vol"),
-        )
+        return scene.trace(recipe.traced, contract.times, len(recipe.scenes))
 
     return remembered((method, greek, recipe.rows, len(recipe.scenes), type(scene.model)), contract, trace)
 

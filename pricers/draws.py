@@ -208,6 +208,15 @@ class Block:
         tilted = self.sampling
         return self.once("weights", lambda: tilted.weigh(self.lattice, *self._tilted_draw()))
 
+    def split(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What coarse coordinates do not see of the first driver's increments between dates, and what they see: `Tilted.split`."""
+        if self._fine is not None:
+            return self._fine.split()
+        assert isinstance(self.sampling, Tilted)
+        (first, *_), coordinates = self._tilted_draw()
+        tilted = self.sampling
+        return self.once("split", lambda: tilted.split(self.lattice, first, coordinates))
+
     def increments(self, observed: Observation) -> FloatArray:
         r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
         if observed.whole:

@@ -20,7 +20,6 @@ from pricers.plan import Plan
 from pricers.present_value import present_value
 from pricers.scenario import Scenario
 from pricers.simulation import simulate
-from pricers.tracing import traced
 
 __all__ = ["price"]
 
@@ -34,14 +33,9 @@ class _PresentValue(Discretised):
         self.stream, self.lattice, self.shape = "", model.lattice(contract.times, *plan.steps), (1, 1)
         self.factors = model.factors
         self.observed = Observation(contract.times, self.lattice)
-        self.view = View(Scenario(model=model, market=market), self.observed)
-        wanted = traced(
-            lambda paths: present_value(contract, paths[0]),
-            count=1,
-            times=contract.times,
-            spot=market.spot,
-            vol=model.scale("vol"),
-        )
+        scenario = Scenario(model=model, market=market)
+        self.view = View(scenario, self.observed)
+        wanted = scenario.trace(lambda paths: present_value(contract, paths[0]), contract.times)
         self.asked = (Asked(view=self.view, wanted=wanted),)
 
     def sample(self, paths: BlockPaths, out: FloatArray) -> None:

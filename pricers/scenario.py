@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from pricers.market import Market
 from pricers.models.model import Model
+from pricers.paths import Paths
+from pricers.requests import Wanted
+from pricers.tracing import traced
 
 __all__ = ["Scenario"]
 
@@ -27,3 +31,7 @@ class Scenario:
         if parameter in _OF_MARKET:
             return replace(self, market=self.market.bumped(parameter, by))
         return replace(self, model=self.model.bumped(parameter, by))
+
+    def trace(self, use: Callable[[tuple[Paths, ...]], object], dates: Sequence[float], count: int = 1) -> Wanted:
+        """What ``use`` asks of ``count`` scenarios' paths at some dates, found on made-up paths: see `pricers.tracing.traced`."""
+        return traced(use, count=count, times=dates, spot=self.market.spot, vol=self.model.scale("vol"))

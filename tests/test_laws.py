@@ -1,6 +1,7 @@
 """The laws of the design that hold for every contract and estimator: one test each."""
 
 import ast
+import functools
 import gc
 import math
 import weakref
@@ -11,6 +12,7 @@ import cases
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.optimize import brentq
 from scipy.special import ndtri
 
 import greeks
@@ -134,13 +136,13 @@ def test_second_order_scores_agree_with_the_exact_value():
             assert found[g].stderr < scale
 
 
-def _coverage(estimator, contract, truth, seeds, paths, names=STANDARD, **settings):
+def _coverage(estimator, contract, truth, seeds, paths, names=STANDARD, model=cases.VOL, **settings):
     """For each Greek in how many seeds an error is claimed, and in how many its interval misses the truth."""
     claimed, missed = dict.fromkeys(names, 0), dict.fromkeys(names, 0)
     for seed in range(seeds):
         found = sensitivities(
             contract,
-            cases.VOL,
+            model,
             cases.FLAT,
             greeks=names,
             estimator=estimator,
@@ -170,14 +172,14 @@ def _dishonest(claimed, missed, seeds, unbiased):
     }
 
 
-def _assert_honest(estimator, contract, leave_out=(), few=500, **settings):
+def _assert_honest(estimator, contract, leave_out=(), few=500, model=cases.VOL, **settings):
     """That intervals cover the truth as often as they say. 500 seeds tell 95 % from 92 % by three of their own standard errors, which
     some of several hundred cells miss by chance; 2,000 seeds decide about those by six.
     """
-    truth = sensitivities(contract, cases.VOL, cases.FLAT, greeks=settings.get("names", STANDARD), estimator=Exact())
-    outside = {}
+    truth = sensitivities(contract, model, cases.FLAT, greeks=settings.get("names", STANDARD), estimator=Exact())
+    outside, unbiased = {}, estimator.unbiased and not model.discretised
     for seeds in (few, 2000):
-        outside = _dishonest(*_coverage(estimator, contract, truth, seeds=seeds, **settings), seeds, estimator.unbiased)
+        outside = _dishonest(*_coverage(estimator, contract, truth, seeds=seeds, model=model, **settings), seeds, unbiased)
         if not outside.keys() - set(leave_out):
             return
     raise AssertionError(outside)
@@ -216,6 +218,36 @@ def test_errors_are_claimed_where_they_are_known(estimator, probability, paths):
     for contract in _rare(probability).values():
         try:
             _assert_honest(estimator, contract, paths=paths, names=("price", "delta", "vega"), few=200)
+        except NotApplicable:
+            continue
+
+
+HESTON = Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)
+
+
+@functools.lru_cache
+def _beyond(probability):
+    """The strike at one year that the spot under Heston exceeds with this probability."""
+
+    def excess(strike):
+        claim = Digital(option="call", strike=strike, expiry=1.0, cash=math.exp(float(-cases.FLAT.log_discount(1.0))))
+        return sensitivities(claim, HESTON, cases.FLAT, greeks=("price",), estimator=Exact())["price"].value - probability
+
+    return brentq(excess, 80.0, 400.0, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("probability", [1e-1, 1e-2, 1e-3, 1e-4, 1e-6])
+@pytest.mark.parametrize("estimator", _every_estimator(), ids=lambda e: e.name)
+def test_errors_are_claimed_where_they_are_known_under_heston(estimator, probability):
+    beyond = _beyond(probability)
+    for contract in (
+        Digital(option="call", strike=beyond, expiry=1.0, cash=10.0),
+        European(option="call", strike=beyond, expiry=1.0),
+        Digital(option="put", strike=beyond, expiry=1.0, cash=10.0),
+    ):
+        try:
+            _assert_honest(estimator, contract, paths=2**12, names=("price", "delta", "vega"), few=200, model=HESTON)
         except NotApplicable:
             continue
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -12,10 +12,12 @@ import numpy.typing as npt
 
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.draws import Block
 from pricers.errors import NotApplicable
 from pricers.estimate import Moments
 from pricers.paths import Paths
 from pricers.plan import Plan
+from pricers.requests import Wanted
 from pricers.sampling.tilted import Tilted
 from pricers.scenario import Scenario
 
@@ -61,16 +63,24 @@ class Reweighting:
     rows : int
         Rows that ``apply`` adds after all others.
     apply : callable
-        From the paths, their weights [2, path] (`pricers.draws.Block.weights`) and the recipe's rows, which it changes: those that the
-        recipe has filled are weighed, the added ones filled.
+        From the paths, those of ``still``, the block of the former (`pricers.draws.Block.weights` are what both count for) and the
+        recipe's rows, which it changes: those that the recipe has filled are weighed, the added ones filled.
     verdict : callable
         From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
+    still : Tilted, optional
+        The same law with a part of the noise left out (see `Tilted`), where ``apply`` compares the paths with those; else it is given
+        none.
+    wanted, still_wanted : Wanted
+        What ``apply`` asks of the paths and of those of ``still``; it takes a block and is not traced.
     """
 
     sampling: Tilted | None
     rows: int
-    apply: Callable[[tuple[Paths, ...], FloatArray, FloatArray], None]
+    apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], Block, FloatArray], None]
     verdict: Callable[[Moments, int], str]
+    still: Tilted | None = None
+    wanted: Wanted = field(default_factory=Wanted)
+    still_wanted: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +120,10 @@ class Recipe:
     relative_bias: float = 0.0
     bias_rows: tuple[int, ...] = ()
     reweighting: Reweighting | None = None
+
+    def traced(self, paths: tuple[Paths, ...]) -> None:
+        """`samples` into rows of its own."""
+        self.samples(paths, np.empty((self.rows, paths[0].lanes)))
 
     @property
     def rows(self) -> int:

@@ -51,6 +51,15 @@ def _move(segment, scale, first, moves, normals):
 
 
 @kernel
+def _still(segment, scale, points, coordinates, normals):
+    """Leave of normals[point, path] before ``points`` no more than their coarse coordinates say."""
+    for point in range(points):
+        z, factor, y = normals[point], scale[point], coordinates[segment[point]]
+        for path in range(z.size):
+            z[path] = factor * y[path]
+
+
+@kernel
 def _moves(uniform, bounds, scales, copies, means, columns, coordinates, out):
     """How far coarse coordinates [direction, path], standard normal, move to those of a mixture.
 
@@ -155,6 +164,22 @@ def _residual(segment, scale, first, ends, share, variance, normals, coordinates
             for path in range(z.size):
                 squares[path] = fma(residual[path], residual[path], squares[path])
             residual[:], seen[:] = 0.0, 0.0
+            interval += 1
+
+
+@kernel
+def _split(segment, scale, ends, share, normals, coordinates, residual, seen):
+    """What coarse coordinates do not see of the normals of intervals, and what they see, [interval, path]: see `_residual`."""
+    interval = 0
+    residual[:], seen[:] = 0.0, 0.0
+    for point in range(ends[-1]):
+        z, y, weight, factor = normals[point], coordinates[segment[point]], share[point], share[point] * scale[point]
+        left, mean = residual[interval], seen[interval]
+        for path in range(z.size):
+            x = factor * y[path]
+            mean[path] += x
+            left[path] += weight * z[path] - x
+        if point + 1 == ends[interval]:
             interval += 1
 
 
@@ -279,6 +304,9 @@ class Tilted(Sampling):
         Drivers of the model.
     base : Sampling
         Where e comes from.
+    still : int
+        Grid points from the first on, the end of a segment or 0, at which normals of the first driver are what their coordinates say
+        of them and no more: their means given the coordinates.
     """
 
     mixture: Mixture
@@ -286,6 +314,7 @@ class Tilted(Sampling):
     dates: tuple[int, ...]
     factors: int = 1
     base: Sampling = field(default_factory=PseudoRandom)
+    still: int = 0
 
     @property
     def directions(self) -> int:
@@ -328,6 +357,7 @@ class Tilted(Sampling):
         for factor, out in enumerate(outs):
             _move(segment, scale, factor * len(self.ends), moves, out)
         coordinates += moves
+        _still(segment, scale, self.still, coordinates, outs[0])
         return coordinates
 
     @property
@@ -352,6 +382,19 @@ class Tilted(Sampling):
                 first, rows = factor * len(self.ends), out[2 + 3 * factor : 5 + 3 * factor]
                 _residual(segment, scale, first, ends, share, variance.sum(), drawn, coordinates, rows)
         return out
+
+    def split(
+        self, lattice: tuple[float, ...], normals: FloatArray, coordinates: FloatArray
+    ) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """What the coordinates do not see of the first driver's normals of the intervals between dates, and what they see.
+
+        Both are [interval, path]; the third is the variance of the former, [interval].
+        """
+        segment, scale = _segments(lattice, self.ends)
+        ends, share, variance = _intervals(lattice, self.ends, self.dates)
+        residual, seen = empty((2, len(ends), coordinates.shape[1]))
+        _split(segment, scale, ends, share, normals, coordinates, residual, seen)
+        return residual, seen, variance
 
     def unseen(self, lattice: tuple[float, ...]) -> float:
         """Variance of what the coordinates do not see of the first interval's normal."""

@@ -9,10 +9,10 @@ from greeks import Auto, Controlled, LikelihoodRatio, Pathwise, sensitivities
 from greeks.choice import chosen
 from greeks.comparison import crosscheck
 from greeks.estimators.auto import Chosen, Ranked
-from greeks.estimators.estimator import Scene
 from greeks.greek import greek
 from greeks.run import Job, answer, prepared
 from pricers import GBM, Antithetic, Asian, Barrier, European, Heston, Market, Plan, PseudoRandom, Sobol, schedule
+from pricers.scenario import Scenario
 
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)
@@ -28,7 +28,7 @@ def found(contract, model, name, estimator, plan):
 
 
 def job(contract, model, *estimators, names=("vega",), stream=""):
-    scene = Scene(model=model, market=MARKET)
+    scene = Scenario(model=model, market=MARKET)
     return Job(
         contract=contract, scene=scene, greeks=tuple(greek(name, model) for name in names), estimators=estimators, stream=stream
     )

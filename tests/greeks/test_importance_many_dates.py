@@ -7,13 +7,13 @@ import pytest
 from scipy.special import ndtri
 
 from greeks import Exact, ImportanceSampling, sensitivities
-from greeks.estimators.estimator import Scene
 from greeks.estimators.importance import _first_noise, _noise, unseen_points
 from greeks.greek import greek
 from greeks.run import Job, answer, prepared
 from pricers import GBM, Antithetic, AsianDigital, Barrier, Digital, Heston, Market, PathFunction, Plan, schedule
 from pricers.draws import Block
 from pricers.sampling.tilted import Mixture, Tilted
+from pricers.scenario import Scenario
 
 MARKET, VOL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)
@@ -109,7 +109,7 @@ def test_weekly_dates_under_heston(payoff, k, exact, delta, vega):
 
 def _prepared(contract, model, names, plan):
     wanted = tuple(greek(name, model) for name in names)
-    job = Job(contract=contract, scene=Scene(model=model, market=MARKET), greeks=wanted, estimators=(IS,))
+    job = Job(contract=contract, scene=Scenario(model=model, market=MARKET), greeks=wanted, estimators=(IS,))
     return prepared([job], plan)[0]
 
 

@@ -113,9 +113,11 @@ def test_slopes_summed_on_the_way_are_those_of_the_dates_whatever_was_foreseen(c
         found = _integrated(contract.on_average, forward, path)
         slopes.append([found.slopes(path, name)[0].copy() for name in names])
         gradients.append(found.slopes(path, "spot")[0])
-    assert np.array_equal(slopes[0], slopes[1]) and np.array_equal(slopes[0], slopes[2])
+    assert np.array_equal(slopes[0], slopes[1])
+    assert np.array_equal(slopes[0], slopes[2])
     _integrate(found, keep=True)
-    assert np.array_equal(found.by[0, 0] / 100.0, gradients[0]) and np.array_equal(gradients[0], gradients[2])
+    assert np.array_equal(found.by[0, 0] / 100.0, gradients[0])
+    assert np.array_equal(gradients[0], gradients[2])
     for name, slope in zip(names, slopes[0], strict=True):
         steps = path.law.steps((name,))
         along = (found.by[0] * steps.mean_slope[0] + found.by[1] * steps.stdev_slope[0]).sum(axis=0)

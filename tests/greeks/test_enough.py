@@ -102,10 +102,10 @@ def test_intervals_of_trades_that_stopped_cover_the_truth():
     few = few[few["paths"].eq(2**12)]  # the others' errors are not known from so few
     assert len(few) > 80
     truth = found(None, estimator="exact")["value"]
-    price = few[few["greek"] == "price"]
-    size = few["value"].abs().groupby(few["greek"]).median()
-    natural = max(size["price"], size["delta"] * 100.0 * 0.25 * math.sqrt(168 / 365))  # the larger of both, by usual changes
-    middle = float(price["stderr"].median()) / natural
+    moves = few["greek"].map({"price": 1.0, "delta": 100.0 * 0.25 * math.sqrt(168 / 365)})
+    amounts, errors = (few[column].abs() * moves for column in ("value", "stderr"))
+    trades = few["trade_id"]
+    middle = float((errors.groupby(trades).max() / amounts.groupby(trades).max()).median())
     frame = found(middle, estimator="auto")
     stopped = frame["paths"].eq(2**12)
     share = stopped.mean()

@@ -23,6 +23,7 @@ from pricers import Plan
 TITLE = "What does a book cost by default, all checks on? (cpu seconds beside plain LR's; errors of totals beside auto's)"
 TRADES, PATHS = 300, 2**16
 WANTED_RATIO, WANTED_ERROR = 4.0, 1.0
+ENOUGH = 1e-3
 
 _ROOT = Path(__file__).parents[2]
 _NEGLIGIBLE = 1e-9
@@ -34,6 +35,7 @@ class Cost:
     """One book by one thread; the methods take turns, and each time is the least of its turns.
 
     ``error`` is the largest of the totals' errors over those by ``auto``, and ``total`` says which; ``median_error`` the median.
+    The last three are of a run whose resolved trades stop (``enough``): its seconds, their ratio to plain LR's, and the largest error.
     """
 
     book: str
@@ -46,6 +48,9 @@ class Cost:
     error: float
     median_error: float
     total: str
+    stopping_s: float
+    stopping_ratio: float
+    stopping_error: float
 
 
 def _gbm(trades: int) -> tuple[pd.DataFrame, MarketData]:
@@ -104,30 +109,41 @@ def _in_child(name: str, trades: int, paths: int, repeats: int) -> Cost:
     return Cost(book=name, **facts)
 
 
-def alone(name: str, *, trades: int, paths: int, repeats: int) -> None:
+def alone(book_name: str, *, trades: int, paths: int, repeats: int) -> None:
     """Value a book by each method in turn and print what that took as JSON; for a process of its own."""
-    table, market = BOOKS[name](trades)
-    methods, seconds, totals = ("likelihood_ratio", None, "auto"), dict[str | None, float](), dict[str | None, pd.DataFrame]()
-    for method in methods:  # whatever is compiled gets compiled
-        risk_run(table, market, estimator=method, plan=Plan(paths=1024, seed=7), threads=1)
+    table, market = BOOKS[book_name](trades)
+    runs: dict[str, tuple[str | None, float | None]] = {
+        "likelihood_ratio": ("likelihood_ratio", None),
+        "default": (None, None),
+        "stopping": (None, ENOUGH),
+        "auto": ("auto", None),
+    }
+    seconds, totals = dict[str, float](), dict[str, pd.DataFrame]()
+    for method, enough in runs.values():  # whatever is compiled gets compiled, and formulas that are kept are there
+        risk_run(table, market, estimator=method, enough=enough, plan=Plan(paths=1024, seed=7), threads=1)
     for turn in range(repeats):
-        for method in methods[: 3 if turn == 0 else 2]:
-            start = time.process_time()
-            found = risk_run(table, market, estimator=method, plan=Plan(paths=paths, seed=7), threads=1)
-            seconds[method] = min(time.process_time() - start, seconds.get(method, math.inf))
-            totals[method] = found.totals
-    errors = error_ratios(totals[None], totals["auto"])
+        for name, (method, enough) in runs.items():
+            if turn == 0 or name != "auto":
+                start = time.process_time()
+                found = risk_run(table, market, estimator=method, enough=enough, plan=Plan(paths=paths, seed=7), threads=1)
+                seconds[name] = min(time.process_time() - start, seconds.get(name, math.inf))
+                totals[name] = found.totals
+    errors = error_ratios(totals["default"], totals["auto"])
+    stopping = error_ratios(totals["stopping"], totals["auto"])["ratio"]
     worst = errors["ratio"].idxmax() if len(errors) else None
     facts = {
         "trades": len(table),
         "paths": paths,
         "likelihood_ratio_s": seconds["likelihood_ratio"],
-        "default_s": seconds[None],
+        "default_s": seconds["default"],
         "auto_s": seconds["auto"],
-        "ratio": seconds[None] / seconds["likelihood_ratio"],
+        "ratio": seconds["default"] / seconds["likelihood_ratio"],
         "error": float(errors["ratio"].max()) if len(errors) else 0.0,
         "median_error": float(errors["ratio"].median()) if len(errors) else 0.0,
         "total": " ".join(filter(None, errors.loc[worst, ["level", "book", "underlying", "greek"]])) if worst is not None else "",
+        "stopping_s": seconds["stopping"],
+        "stopping_ratio": seconds["stopping"] / seconds["likelihood_ratio"],
+        "stopping_error": float(stopping.max()) if len(stopping) else 0.0,
     }
     print(json.dumps(facts))
 

@@ -90,6 +90,8 @@ class BookRun:
         Numbers whose error is not known.
     limit : float
         Standard errors from which a difference counts.
+    enough : float, optional
+        Share of a Greek's natural size below which its error may stop a trade's paths.
     ignored : tuple of str
         Columns of the table that say nothing here.
     seconds : dict
@@ -118,6 +120,7 @@ class BookRun:
     witness: Mapping[str, int] = field(default_factory=dict)
     unresolved: int = 0
     limit: float
+    enough: float | None = None
     ignored: tuple[str, ...]
     seconds: Mapping[str, float]
     started: dt.datetime

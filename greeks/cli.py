@@ -136,6 +136,12 @@ def _parser() -> argparse.ArgumentParser:
     _common(report)
     report.add_argument("--estimator", metavar="NAME", help="for rows that name none (default: best)")
     report.add_argument("--no-check", action="store_true", help="compute no second method")
+    report.add_argument(
+        "--enough",
+        metavar="SHARE",
+        type=float,
+        help="stop a trade's paths where its errors are below this share of natural sizes",
+    )
     cross = commands.add_parser(
         "crosscheck",
         help="every Greek of a book by every method that applies",
@@ -336,6 +342,7 @@ def _computed(
             threads=given.threads,
             progress=progress,
             check=not given.no_check,
+            enough=given.enough,
             limits=limits,
         )
     except InvalidInput as error:

@@ -132,6 +132,8 @@ class Case:
         The answer that holds the check of a Greek by formula, where that check needs few paths (`few_paths`).
     sizes : dict
         Natural size of each Greek, once all answers are there (`measure`).
+    notes : list of str
+        What a reader should know of all of the trade's numbers.
     """
 
     position: Position
@@ -145,6 +147,31 @@ class Case:
     found: dict[str, Answer] = field(default_factory=dict)
     light: dict[str, Answer] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether few paths may be enough: where what makes some number was left open, and is no formula."""
+        return any(isinstance(method, Chosen) and not _by_formula(method, name) for name, method in self.methods.items())
+
+    def resolves(self, replies: Iterable[Answer | Exception], enough: float) -> bool:
+        """Whether by these answers to `questions` every Greek's error is known and below a share of its natural size."""
+        estimates, values = dict[str, Estimate](), dict[str, float]()
+        for reply in replies:
+            if isinstance(reply, Exception):
+                return False
+            values |= most_certain(reply)
+            for name, method in self.methods.items():
+                if (name, method.name) in reply.estimates:
+                    estimates[name] = reply.estimates[name, method.name]
+        sizes = natural_sizes(values, self.greeks.values(), self.position.contract, scene_of(self.position))
+        return estimates.keys() == self.methods.keys() and all(
+            e.resolved and math.hypot(e.stderr, e.bias) <= enough * sizes[name] for name, e in estimates.items()
+        )
+
+    def stop(self, note: str) -> None:
+        """Remember that the trade's paths were stopped."""
+        self.notes.append(note)
 
     def choice(self) -> Question | None:
         """What a pilot has to find out first, where the position does not name its estimator."""
@@ -291,7 +318,7 @@ class Case:
         cells |= {"estimator": estimate.estimator if isinstance(self.methods[name], Chosen) else method}
         verdict = self._verdict(name, limit)
         cells |= verdict | self._witnessed(name, limit)
-        cells["note"] = _joined(greek.note, estimate.note, verdict["note"])
+        cells["note"] = _joined(greek.note, *self.notes, estimate.note, verdict["note"])
         return Line(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), batches=answer.batches(name, method))
 
     def _verdict(self, name: str, limit: float) -> dict[str, Any]:

@@ -85,6 +85,8 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
     the total is NaN. Its error is that of the positions whose own is known; ``not_resolved`` counts the others, ``by_formula`` those
     without any error, and where no position's error is known, nor is the total's. ``bias`` is the sum of the sizes of the
     positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's size (`NOISE`, `NET`).
+    Trades that were stopped early (`risk_report`'s ``enough``) and those that were not have other paths: the errors of both parts are
+    added up, which is what they amount to at most.
     Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
     """
     import pandas as pd
@@ -157,9 +159,17 @@ def _batch_sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
     sampled = [(term, factor) for term, factor in resolved if len(term.batches)]
     if not sampled:
         return value, 0.0 if resolved else math.nan
+    alike: dict[tuple[int, float], list[tuple[Term, float]]] = {}
+    for term, factor in sampled:
+        alike.setdefault((len(term.counts), float(term.counts.sum())), []).append((term, factor))
+    return value, math.fsum(_batch_stderr(part) for part in alike.values())
+
+
+def _batch_stderr(sampled: list[tuple[Term, float]]) -> float:
+    """Standard error of the weighted sum of terms on the same paths."""
     counts = sampled[0][0].counts
     if len(counts) < 2:
-        return value, math.nan
+        return math.nan
     series = np.array([math.fsum(batch) for batch in zip(*(t.batches * t.quantity * f for t, f in sampled), strict=True)])
     deviations = series - np.average(series, weights=counts)
-    return value, math.sqrt(float(counts @ deviations**2) / (len(counts) - 1) / float(counts.sum()))
+    return math.sqrt(float(counts @ deviations**2) / (len(counts) - 1) / float(counts.sum()))

@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from pricers import interpreted
 from pricers.kernel import device
 
-__all__ = ["LOG2_E", "exp", "exp2_normal", "exp_normal", "fma", "log", "ndtr", "ndtri", "sincos_turn", "sqrt"]
+__all__ = ["LOG2_E", "exp", "exp2_normal", "exp_normal", "fma", "log", "mills", "ndtr", "ndtri", "sincos_turn", "sqrt"]
 
 
 def _fma(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -107,6 +107,7 @@ _SIN = (6.123233995736766e-17, -0.6459640975062462, 0.07969262624614423, -0.0046
         -3.598702939782113e-06, 5.642223379747013e-08)  # fmt: skip
 _COS = (1.0, -1.2337005501361697, 0.25366950790104803, -0.02086348076335072, 0.000919260274734828,
         -2.5202040587446632e-05, 4.7107369579623363e-07, -6.337542080972305e-09)  # fmt: skip
+_ROOT_TWO_PI = 2.5066282746310002
 _MILLS = 0.769193049750063
 _MILLS_SLOPE = (-0.6653825028900567, 0.49530561596997413, -0.3135331566712971, 0.1650203661705007, -0.06911863870647982,
                 0.020795066797569855, -0.002993376769094473, -0.0007978693748911934, 0.000544899062695852,
@@ -225,6 +226,17 @@ def ndtr(x: float) -> float:
     mills = fma(y, slope, _MILLS)
     tail = _exp(-0.5 * square, low, fma(z, mills, z * fma(y, slope, _MILLS - mills)))
     return 1.0 - tail if x > 0.0 else tail
+
+
+@device
+def mills(t: float) -> float:
+    r"""Tail of the standard normal distribution over its density, :math:`\Phi(-t)/\varphi(t)`, to 7.5 ulp for t in [0, 39]; held beyond.
+
+    Where the density is there already, a third of what `ndtr` costs.
+    """
+    z = 1.0 / ((39.0 if t > 39.0 else t) + 5.0)
+    y = fma(-10.0, z, 1.0)
+    return z * (_ROOT_TWO_PI * fma(y, horner(y, _MILLS_SLOPE), _MILLS))
 
 
 @device

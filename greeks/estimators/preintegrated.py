@@ -23,8 +23,8 @@ explain in turn; they are offered as controls, and so is the forward of the aver
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -39,16 +39,16 @@ from pricers.paths import Paths, Steps
 from pricers.plan import Plan
 from pricers.row_operations import empty
 from pricers.scenario import Scenario
-from pricers.special import exp, fma, log, ndtr
+from pricers.special import exp, fma, log, mills, ndtr
 
 __all__ = ["Preintegrated"]
 
 FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 64
-"""Lanes carried through all of time together, so that their state stays in the cache; the root is sought for them together."""
+"""Lanes carried through all of time together, so that their state stays in the cache; the root is sought for them together, so that
+blocks must begin and end with whole chunks (`pricers.sampling.sampling.ATOM`) for a path's bits to be the same in each."""
 
-_WIDE = 512  # lanes whose sums stay in the cache while long rows are read once
 _SHARED = frozenset({"rate", "dividend", "vol", "time"})
 _FAR = 40.0  # the normal density and tail beyond are zero in double precision
 _CLOSE = 1e-6  # a step of the root search after which the next, of third order, is below rounding
@@ -179,9 +179,42 @@ def _carry_back(load, tilt, base, s, noise, by_level, by_slope, sums, by_mean, b
         by_stdev[lane] = fma(fma(-c, base[lane], noise[lane]), p, c * q)
 
 
+@device
+def _add_along(p, q, all_p, all_q, mean_slope, stdev_slope, total, all_total):
+    """Add a date's p * mean_slope + q * stdev_slope, of a claim and of the average, for slopes that all lanes share."""
+    if stdev_slope == 0.0:
+        for lane in range(total.size):
+            total[lane] = fma(p[lane], mean_slope, total[lane])
+            all_total[lane] = fma(all_p[lane], mean_slope, all_total[lane])
+    else:
+        for lane in range(total.size):
+            total[lane] = fma(p[lane], mean_slope, fma(q[lane], stdev_slope, total[lane]))
+            all_total[lane] = fma(all_p[lane], mean_slope, fma(all_q[lane], stdev_slope, all_total[lane]))
+
+
 @kernel
-def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, normals, loads, forward, out, by):
+def _arithmetic(
+    sign,
+    cash,
+    share,
+    strike,
+    log_strike,
+    log_spot,
+    mean,
+    stdev,
+    normals,
+    loads,
+    forward,
+    out,
+    by,
+    mean_slope,
+    stdev_slope,
+    along,
+):
     """Expectation along the direction of an option (cash zero) or a digital on an arithmetic average, and its derivatives.
+
+    Derivatives by each date's log-return take much memory, whose way to and from the processor takes longer than their arithmetic. Where
+    all lanes share the slopes of all parameters that will be asked for, each date's are added up at once, and nothing of them is kept.
 
     Parameters
     ----------
@@ -194,16 +227,22 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
     normals : ndarray [time, lane]
     loads, forward : ndarray [time]
         Direction over stdev, but for its length; mean of each spot.
-    out : ndarray [7, lane]
+    out : ndarray [8, lane]
         Become the expectation, its second derivative by the logarithm of the spot less the first, the expectation of the average's
-        future part, and the four functions of `_split`.
-    by : ndarray [4, time, lane]
-        Become the expectation's derivatives by mean and standard deviation of each log-return, and those of the average's.
+        future part, the four functions of `_split`, and the expectation's first derivative by the logarithm of the spot.
+    by : ndarray [4, time, lane or 0]
+        Become the expectation's derivatives by mean and standard deviation of each log-return, and those of the average's, where there is
+        room for them.
+    mean_slope, stdev_slope : ndarray [parameter, time]
+        Derivatives of each log-return's mean and standard deviation by parameters.
+    along : ndarray [parameter, 2, lane]
+        Become the derivatives by the parameters, of the expectation and of the average's.
     """
     count, lanes = normals.shape
     level, slope, spots = np.empty((count, CHUNK)), np.empty((count, CHUNK)), np.empty((count, CHUNK))
     work, moments, sums, all_sums = np.empty((10, CHUNK)), np.empty((3, CHUNK)), np.empty((2, CHUNK)), np.empty((2, CHUNK))
-    by_mean, by_stdev, all_by_mean, all_by_stdev = by[0], by[1], by[2], by[3]
+    kept = by.shape[2] > 0
+    by = by if kept else np.empty((4, 1, CHUNK))
     for first in range(0, lanes, CHUNK):
         last = min(first + CHUNK, lanes)
         width = last - first
@@ -211,6 +250,8 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
         root, likely, by_level, by_slope = work[4, :width], work[5, :width], work[6, :width], work[7, :width]
         parts, bends = work[8, :width], work[9, :width]
         value, bend, ahead = out[0, first:last], out[1, first:last], out[2, first:last]
+        begin = first if kept else 0
+        end = begin + width
         _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, base, tilt, out)
         _find(log_strike, level, slope, root, spots, moments)
         for lane in range(width):
@@ -228,6 +269,7 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
                 likely[lane] = share * density
             ahead[lane] = 0.0
         sums[:], all_sums[:] = 0.0, 0.0
+        along[:, :, first:last] = 0.0
         for back in range(count):
             t = count - 1 - back
             s, noise = _row(stdev[t], first, one), normals[t, first:last]
@@ -242,12 +284,21 @@ def _arithmetic(sign, cash, share, strike, log_strike, log_spot, mean, stdev, no
                     by_level[lane], by_slope[lane] = edge, edge * root[lane]
             else:
                 for lane in range(width):
-                    paid = sign * parts[lane] * ndtr(sign * (u[lane] - root[lane]))
+                    beyond_root, edge = sign * (u[lane] - root[lane]), likely[lane] * spot[lane]
+                    tail = edge * mills(abs(beyond_root))  # exp(a + u^2/2) phi(u - y) = exp(a + u y) phi(y)
+                    paid = sign * (parts[lane] - tail if beyond_root > 0.0 else tail)
                     value[lane] += paid
-                    by_level[lane], by_slope[lane] = paid, fma(paid, u[lane], likely[lane] * spot[lane])
+                    by_level[lane], by_slope[lane] = paid, fma(paid, u[lane], edge)
             here = loads[t], tilt, base, s, noise
-            _carry_back(*here, by_level, by_slope, sums, by_mean[t, first:last], by_stdev[t, first:last])
-            _carry_back(*here, parts, bends, all_sums, all_by_mean[t, first:last], all_by_stdev[t, first:last])
+            kept_at = t if kept else 0
+            by_mean, by_stdev = by[0, kept_at, begin:end], by[1, kept_at, begin:end]
+            all_by_mean, all_by_stdev = by[2, kept_at, begin:end], by[3, kept_at, begin:end]
+            _carry_back(*here, by_level, by_slope, sums, by_mean, by_stdev)
+            _carry_back(*here, parts, bends, all_sums, all_by_mean, all_by_stdev)
+            for k in range(len(along)):
+                totals = along[k, 0, first:last], along[k, 1, first:last]
+                _add_along(by_mean, by_stdev, all_by_mean, all_by_stdev, mean_slope[k, t], stdev_slope[k, t], *totals)
+        out[7, first:last] = sums[0, :width]
 
 
 @kernel
@@ -295,6 +346,7 @@ def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, 
             t = count - 1 - back
             s, noise = _row(stdev[t], first, one), normals[t, first:last]
             _carry_back(loads[t], tilt, base, s, noise, by_level, by_slope, sums, by_mean[t, first:last], by_stdev[t, first:last])
+        out[7, first:last] = sums[0, :width]
 
 
 @kernel
@@ -313,71 +365,59 @@ def _along(by_mean, by_stdev, mean_slope, stdev_slope, out):
                 total[lane] = fma(p[lane], dm[lane], fma(q[lane], ds[lane], total[lane]))
 
 
-@kernel
-def _along_shared(by, mean_slope, stdev_slope, out):
-    """`_along` for several parameters in one pass, where all lanes have the same slopes.
-
-    Parameters
-    ----------
-    by : ndarray [2 * claim, time, lane]
-    mean_slope, stdev_slope : ndarray [parameter, time]
-    out : ndarray [parameter, claim, lane]
-    """
-    parameters, claims, lanes = out.shape
-    for first in range(0, lanes, _WIDE):
-        last = min(first + _WIDE, lanes)
-        for claim in range(claims):
-            for k in range(parameters):
-                out[k, claim, first:last] = 0.0
-            for t in range(by.shape[1]):
-                p, q = by[2 * claim, t, first:last], by[2 * claim + 1, t, first:last]
-                for k in range(parameters):
-                    total, dm, ds = out[k, claim, first:last], mean_slope[k, t], stdev_slope[k, t]
-                    if ds == 0.0:
-                        for lane in range(last - first):
-                            total[lane] = fma(p[lane], dm, total[lane])
-                    else:
-                        for lane in range(last - first):
-                            total[lane] = fma(p[lane], dm, fma(q[lane], ds, total[lane]))
-
-
-class _Integrated(NamedTuple):
+@dataclass(slots=True, eq=False)
+class _Integrated:
     """A claim's expectation along each path's direction, undiscounted, with what its Greeks are made of; see `_arithmetic`."""
 
-    value: FloatArray
-    bend: FloatArray
-    controls: tuple[FloatArray, ...]
-    by: FloatArray
+    claim: AverageClaim
     steps: Steps
     forward: FloatArray
-    share: float
+    out: FloatArray
+    by: FloatArray | None = None
+    along: dict[str, FloatArray] = field(default_factory=dict)
+
+    @property
+    def value(self) -> FloatArray:
+        """The expectation."""
+        return self.out[0]
+
+    @property
+    def bend(self) -> FloatArray:
+        """Its second derivative by the logarithm of the spot less the first."""
+        return self.out[1]
+
+    @property
+    def share(self) -> float:
+        """Weight of a date's spot in the average."""
+        return self.claim.mean.future_share / len(self.forward)
+
+    @property
+    def controls(self) -> tuple[FloatArray, ...]:
+        """Of known mean zero, each [lane]; a geometric average has none."""
+        return tuple(self.out[2:7]) if self.claim.mean.arithmetic else ()
 
     def slopes(self, path: Paths, parameter: str) -> tuple[FloatArray, ...]:
         """Derivative by a parameter of model or market, [lane], discounting left out; of an arithmetic average another control."""
         if parameter == "spot":
-            return (self.by[0, 0] / self.steps.spot,)
-        known: dict[str, FloatArray] = path.once(("along", id(self.by)), dict)
-        if parameter not in known:
-            steps = _steps(path, parameter, self.by.shape[1])
-            if steps.mean_slope.shape[-1] == steps.stdev_slope.shape[-1] == 1:
-                known |= self._along_shared(path, tuple(sorted({parameter, *(path.parameters_asked & _SHARED)})))
+            return (self.out[7] / self.steps.spot,)
+        if parameter not in self.along:
+            mean_slope, stdev_slope = _slopes_by((parameter,), path, len(self.forward))
+            if mean_slope.shape[-1] == stdev_slope.shape[-1] == 1:
+                self._add_shared((parameter,), mean_slope[..., 0], stdev_slope[..., 0], path)
             else:
-                out = np.empty((len(self.by) // 2, len(self.value)))
-                for row, (by_mean, by_stdev) in zip(out, (self.by[:2], self.by[2:]), strict=False):
-                    _along(by_mean, by_stdev, steps.mean_slope[0], steps.stdev_slope[0], row)
-                known[parameter] = self._centred(out, path, parameter)
-        return tuple(known[parameter])
+                if self.by is None:
+                    _integrate(self, keep=True)
+                assert self.by is not None
+                found = np.empty((len(self.by) // 2, self.by.shape[-1]))
+                for row, (by_mean, by_stdev) in zip(found, (self.by[:2], self.by[2:]), strict=False):
+                    _along(by_mean, by_stdev, mean_slope[0], stdev_slope[0], row)
+                self.along[parameter] = self._centred(found, path, parameter)
+        return tuple(self.along[parameter])
 
-    def _along_shared(self, path: Paths, names: tuple[str, ...]) -> dict[str, FloatArray]:
-        """Derivatives by several parameters, each [claim, lane]."""
-        steps = [_steps(path, name, self.by.shape[1]) for name in names]
-        mean_slope, stdev_slope = (
-            np.array([rows[0, :, 0] for rows in found])
-            for found in zip(*((s.mean_slope, s.stdev_slope) for s in steps), strict=True)
-        )
-        out = empty((len(names), len(self.by) // 2, len(self.value)))
-        _along_shared(self.by, mean_slope, stdev_slope, out)
-        return {name: self._centred(rows, path, name) for name, rows in zip(names, out, strict=True)}
+    def _add_shared(self, names: tuple[str, ...], mean_slope: FloatArray, stdev_slope: FloatArray, path: Paths) -> None:
+        """Integrate the claim, and take its derivatives by parameters that move the log-returns of all lanes alike."""
+        found = _integrate(self, mean_slope=mean_slope, stdev_slope=stdev_slope)
+        self.along |= {name: self._centred(rows, path, name) for name, rows in zip(names, found, strict=True)}
 
     def _centred(self, out: FloatArray, path: Paths, parameter: str) -> FloatArray:
         """The derivative of an arithmetic average, the second row, less its mean, so that it is a control."""
@@ -392,6 +432,13 @@ class _Integrated(NamedTuple):
         growth = np.log(self.forward / self.steps.spot)
         weights = {"rate": times, "dividend": -times, "time": growth / times[-1]}.get(parameter)
         return self.share * float(self.forward @ weights) if weights is not None else 0.0
+
+
+def _slopes_by(names: tuple[str, ...], path: Paths, count: int) -> tuple[FloatArray, FloatArray]:
+    """Derivatives of the log-returns' means and standard deviations, each [parameter, time, lane or 1]."""
+    steps = [_steps(path, name, count) for name in names]
+    means, stdevs = [s.mean_slope[0] for s in steps], [s.stdev_slope[0] for s in steps]
+    return np.array(np.broadcast_arrays(*means)), np.array(np.broadcast_arrays(*stdevs))
 
 
 def _steps(path: Paths, parameter: str, count: int) -> Steps:
@@ -411,26 +458,50 @@ def _steps(path: Paths, parameter: str, count: int) -> Steps:
 
 def _integrated(claim: AverageClaim, forward: FloatArray, path: Paths) -> _Integrated:
     """The claim on a block of paths; forward is each spot's mean, [time]."""
-    mean = claim.mean
-    steps = _steps(path, "spot", len(mean.fixings))
+    steps = _steps(path, "spot", len(forward))
+    found = _Integrated(claim, steps, forward, empty((8, steps.normals.shape[1])))
+    names = tuple(sorted(path.parameters_asked - {"spot"}))
+    if not set(names) <= _SHARED or steps.mean.shape[-1] * steps.stdev.shape[-1] > 1:
+        _integrate(found, keep=True)
+    elif names:
+        mean_slope, stdev_slope = _slopes_by(names, path, len(forward))
+        found._add_shared(names, mean_slope[..., 0], stdev_slope[..., 0], path)
+    else:
+        _integrate(found)
+    return found
+
+
+_NO_SLOPES = np.empty((0, 0))
+
+
+def _integrate(
+    found: _Integrated, *, keep: bool = False, mean_slope: FloatArray = _NO_SLOPES, stdev_slope: FloatArray = _NO_SLOPES
+) -> FloatArray:
+    """Fill ``out``, with ``keep`` ``by`` too, and return the derivatives by the parameters of these slopes, [parameter, claim, lane]."""
+    claim, steps, mean = found.claim, found.steps, found.claim.mean
     count, lanes = steps.normals.shape
-    share = mean.future_share / count
-    out, by = empty((7, lanes)), empty((4 if mean.arithmetic else 2, count, lanes))
-    loads = np.arange(count, 0.0, -1.0)
-    paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, forward, out, by
+    out, share, loads = found.out, found.share, np.arange(count, 0.0, -1.0)
     sign, cash = 1.0 if claim.option == "call" else -1.0, claim.cash or 0.0
+    paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, found.forward, out
+    claims = 2 if mean.arithmetic else 1
+    along = empty((len(mean_slope), claims, lanes))
     if mean.arithmetic:
+        by = empty((4, count, lanes)) if keep else np.empty((4, count, 0))
         strike = claim.strike - mean.past_part
         log_strike = math.log(strike / share) if strike > 0.0 else -math.inf
-        _arithmetic(sign, cash, share, strike, log_strike, *paths)
-        out[2] -= share * forward.sum()
+        _arithmetic(sign, cash, share, strike, log_strike, *paths, by, mean_slope, stdev_slope, along)
+        out[2] -= share * found.forward.sum()
     else:
-        _geometric(sign, cash, share, claim.strike, mean.past_part, *paths)
-    scales = share * forward.sum() * np.array([1.0, count, count, count, count])
-    rounding = np.abs(out[2:]) < _ROUNDING * scales[:, None]
-    out[2:][rounding] = 0.0
-    offered = 5 if mean.arithmetic else 0
-    return _Integrated(out[0], out[1], tuple(out[2 : 2 + offered]), by, steps, forward, share)
+        by = empty((2, count, lanes))
+        _geometric(sign, cash, share, claim.strike, mean.past_part, *paths, by)
+        for row, dm, ds in zip(along, mean_slope, stdev_slope, strict=True):
+            _along(by[0], by[1], dm[:, None], ds[:, None], row[0])
+    if keep:
+        found.by = by
+    scales = share * found.forward.sum() * np.array([1.0, count, count, count, count])
+    rounding = np.abs(out[2:7]) < _ROUNDING * scales[:, None]
+    out[2:7][rounding] = 0.0
+    return along
 
 
 _ROUNDING = 1e-13

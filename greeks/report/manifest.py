@@ -43,6 +43,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
             "steps_per_year": run.plan.steps_per_year,
             "refinement": run.plan.refinement,
             "sampling": repr(run.plan.sampling),
+            "enough": run.enough,
         },
         "threads": run.threads,
         "estimator": run.estimator,

@@ -7,12 +7,13 @@ from dataclasses import replace
 import cases
 import numpy as np
 import pytest
+from pricers.foreseen import Foreseen, Look, Needs
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import ndtr
 
 from greeks import Controlled, Exact, LikelihoodRatio, NotApplicable, Pathwise, Preintegrated, sensitivities
-from greeks.estimators.preintegrated import _integrated
+from greeks.estimators.preintegrated import _integrate, _integrated
 from pricers import Asian, AsianDigital, Barrier, European, FullTruncationEuler, Heston, Market, Plan, Sobol, schedule
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
@@ -74,11 +75,12 @@ class Twin:
 def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences(contract, model):
     market = Market(spot=100.0, rate=0.05, dividend=0.02)
     lattice = model.lattice(DATES, 20)
-    block = Block(seed=3, stream="", lattice=lattice, first=0, lanes=70, factors=model.factors)
+    block = Block(seed=3, stream="", lattice=lattice, first=0, lanes=150, factors=model.factors)
     path = model.paths(block, Observation(DATES, lattice), market)
     found = _integrated(contract.on_average, 100.0 * np.exp(market.log_growth(DATES)), path)
+    _integrate(found, keep=True)
     steps = path.law.steps(("spot",))
-    for lane in (0, 13, 69):
+    for lane in (0, 13, 149):
         mean, stdev = (np.broadcast_to(x, steps.normals.shape)[:, lane].tolist() for x in (steps.mean, steps.stdev))
         twin = Twin(contract, 100.0, mean, stdev, steps.normals[:, lane].tolist())
         scale = contract.cash if isinstance(contract, AsianDigital) else 10.0
@@ -95,6 +97,31 @@ def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences
         v = [twin.expectation(spot=100.0 + k) for k in (-0.4, -0.2, 0.0, 0.2, 0.4)]
         second = (-v[0] + 16.0 * v[1] - 30.0 * v[2] + 16.0 * v[3] - v[4]) / (12.0 * 0.04)
         assert found.bend[lane] / 100.0**2 == pytest.approx(second, rel=1e-6, abs=1e-9 * scale)
+
+
+@pytest.mark.parametrize("contract", list(contracts()), ids=lambda c: f"{c.family} {c.option} {c.average} {len(c.past_fixings)}")
+def test_slopes_summed_on_the_way_are_those_of_the_dates_whatever_was_foreseen(contract):
+    """Parameters that are known ahead are summed date by date, others later; either way they are the chain rule's sum over dates."""
+    market, forward = Market(spot=100.0, rate=0.05, dividend=0.02), 100.0 * np.exp(0.03 * np.array(DATES))
+    model, names = cases.VOL, ("rate", "time", "vol")
+    look = Observation(DATES, DATES)
+    slopes, gradients = [], []
+    for steps in (frozenset(), frozenset({"spot", "vol"}), frozenset(names)):
+        needs = Look(model=model, market=market, stretch=1.0, observed=look, needs=Needs(steps=steps))
+        block = Block(seed=3, stream="", lattice=DATES, first=0, lanes=150, foreseen=Foreseen([needs]))
+        path = model.paths(block, look, market)
+        found = _integrated(contract.on_average, forward, path)
+        slopes.append([found.slopes(path, name)[0].copy() for name in names])
+        gradients.append(found.slopes(path, "spot")[0])
+    assert np.array_equal(slopes[0], slopes[1])
+    assert np.array_equal(slopes[0], slopes[2])
+    _integrate(found, keep=True)
+    assert np.array_equal(found.by[0, 0] / 100.0, gradients[0])
+    assert np.array_equal(gradients[0], gradients[2])
+    for name, slope in zip(names, slopes[0], strict=True):
+        steps = path.law.steps((name,))
+        along = (found.by[0] * steps.mean_slope[0] + found.by[1] * steps.stdev_slope[0]).sum(axis=0)
+        assert np.abs(slope - along).max() < 1e-12 * np.abs(along).max() > 0.0
 
 
 def test_controls_have_mean_zero():

@@ -42,9 +42,14 @@ def _fma(a, b, c, out):
         out[lane] = special.fma(a[lane], b[lane], c[lane])
 
 
-exp, exp2_normal, exp_normal, log, ndtr, ndtri = (
-    over_lanes(f) for f in (special.exp, special.exp2_normal, special.exp_normal, special.log, special.ndtr, special.ndtri)
+exp, exp2_normal, exp_normal, log, mills, ndtr, ndtri = (
+    over_lanes(f)
+    for f in (special.exp, special.exp2_normal, special.exp_normal, special.log, special.mills, special.ndtr, special.ndtri)
 )
+
+
+def exact_mills(t):
+    return mpmath.ncdf(-t) / mpmath.npdf(t)
 
 
 def exact_ndtri(p):
@@ -88,6 +93,8 @@ RANGES = {
     "ndtr near 0": (ndtr, mpmath.ncdf, 3.0, RANDOM.uniform(-1.0, 1.0, N)),
     "ndtr far left": (ndtr, mpmath.ncdf, 3.0, RANDOM.uniform(-37.5, -8.0, N)),
     "ndtr, subnormal result": (ndtr, mpmath.ncdf, 3.0, RANDOM.uniform(-38.4, -37.5, N // 10)),
+    "mills": (mills, exact_mills, 7.5, RANDOM.uniform(0.0, 39.0, N // 4)),
+    "mills near 0": (mills, exact_mills, 7.5, RANDOM.uniform(0.0, 1.0, N // 4)),
     "ndtri": (ndtri, exact_ndtri, 3.5, RANDOM.uniform(0.0, 1.0, N // 4)),
     "ndtri left": (ndtri, exact_ndtri, 3.5, 10.0 ** RANDOM.uniform(-307.0, 0.0, N // 4)),
     "ndtri where its branches meet": (ndtri, exact_ndtri, 3.5, RANDOM.uniform(0.07, 0.09, N // 4)),
@@ -182,7 +189,7 @@ def test_bits_do_not_depend_on_the_lane(function):
 @pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("avx2"), reason="reads x86-64 assembly with AVX2")
 @pytest.mark.parametrize(
     "function",
-    [special.exp, special.exp2_normal, special.exp_normal, special.log, special.ndtr, special.ndtri],
+    [special.exp, special.exp2_normal, special.exp_normal, special.log, special.mills, special.ndtr, special.ndtri],
     ids=lambda f: f.__name__,
 )
 def test_loops_over_lanes_become_vector_instructions(function):

@@ -125,7 +125,7 @@ class PresentValue:
 
 def present_value(contract: Pays, paths: Paths) -> PresentValue:
     """Of a contract on these paths, made once."""
-    return paths.once(("present value", id(contract)), lambda: PresentValue(contract.cash_flows(paths), paths.discounting))
+    return paths.once(("present value", contract), lambda: PresentValue(contract.cash_flows(paths), paths.discounting))
 
 
 def write_derivative(contract: Pays, paths: Paths, parameter: str, factor: float, out: FloatArray) -> None:

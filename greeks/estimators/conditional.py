@@ -149,7 +149,7 @@ class Conditional(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             moved, total = path.steps(*greek.parameters).parameters, total_return(path, *greek.parameters)
-            key = "conditional", id(contract), moved
+            key = "conditional", contract, moved
             rows = path.once(key, lambda: path.discounting.factor() * today(claim, total))
             out[0] = select_greek(rows, moved, greek, path)
 

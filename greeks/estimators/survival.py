@@ -92,7 +92,7 @@ class OneStepSurvival(PathEstimator):
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
             steps, total = path.steps(*greek.parameters), total_return(path, *greek.parameters)
-            key = "survival", id(contract), steps.parameters, steps.second_order
+            key = "survival", contract, steps.parameters, steps.second_order
             estimate, control = path.once(key, lambda: path.discounting.factor() * _sampled(contract, steps, total))
             out[0], out[1] = (select_greek(rows, steps.parameters, greek, path) for rows in (estimate, control))
 

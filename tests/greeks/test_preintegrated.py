@@ -7,7 +7,6 @@ from dataclasses import replace
 import cases
 import numpy as np
 import pytest
-from pricers.foreseen import Foreseen, Look, Needs
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import ndtr
@@ -17,6 +16,7 @@ from greeks.estimators.preintegrated import _integrate, _integrated
 from pricers import Asian, AsianDigital, Barrier, European, FullTruncationEuler, Heston, Market, Plan, Sobol, schedule
 from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
+from pricers.requests import PathRequest, Wanted
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho")
 DATES = (0.1, 0.25, 0.6, 0.7, 1.0)
@@ -107,9 +107,9 @@ def test_slopes_summed_on_the_way_are_those_of_the_dates_whatever_was_foreseen(c
     look = Observation(DATES, DATES)
     slopes, gradients = [], []
     for steps in (frozenset(), frozenset({"spot", "vol"}), frozenset(names)):
-        needs = Look(model=model, market=market, stretch=1.0, observed=look, needs=Needs(steps=steps))
-        block = Block(seed=3, stream="", lattice=DATES, first=0, lanes=150, foreseen=Foreseen([needs]))
-        path = model.paths(block, look, market)
+        request = PathRequest(market=market, stretch=1.0, observed=look, wanted=Wanted(steps=steps))
+        block = Block(seed=3, stream="", lattice=DATES, first=0, lanes=150)
+        path = model.simulator({model: [request]}).paths(block, request)
         found = _integrated(contract.on_average, forward, path)
         slopes.append([found.slopes(path, name)[0].copy() for name in names])
         gradients.append(found.slopes(path, "spot")[0])

@@ -98,9 +98,12 @@ class PresentValue:
     def write_times_score(self, score: FloatArray, parameter: str, factor: float, out: FloatArray) -> None:
         r"""``factor`` times :math:`\sum_k D_k a_k (\mathrm{score} + \partial_p \ln D_k)`, and the score, [2, path]."""
         scale, amount = self.scaled
+        if len(self._flows) == 1:
+            _weigh(amount, score, self._discounting.log_slope(parameter, self._flows[0].date), factor * scale, out)
+            return
         slopes = [self._discounting.log_slope(parameter, date) for _, date in self._flows]
-        if len(slopes) == 1 or not any(slopes):
-            _weigh(amount, score, slopes[0], factor * scale, out)
+        if not any(slopes):
+            _weigh(amount, score, 0.0, scale * factor, out)
             return
         if parameter not in self._explicit:
             weights = [self._discounting.factor(date) * slope for (_, date), slope in zip(self._flows, slopes, strict=True)]

@@ -78,16 +78,16 @@ class _Accumulator:
 
     def __init__(self, shape: tuple[int, int], plan: Plan):
         groups, rows = shape
-        self._plan, self._counts = plan, np.zeros(plan.sections)
+        self._plan, self._counts, self._samples, self._atom = plan, np.zeros(plan.sections), plan.samples, plan.atom
+        self._layout = plan.atom, plan.atoms_per_batch, plan.batches_per_section
         self._mean, self._comoment = np.zeros((groups, plan.sections, rows)), np.zeros((groups, plan.sections, rows, rows))
         self._batch_means, self._batch_counts = np.zeros((plan.batches, groups, rows)), np.zeros(plan.batches)
 
     def add(self, first: int, means: FloatArray, comoments: FloatArray) -> None:
-        plan, atom = self._plan, self._plan.atom
-        starts = first + atom * np.arange(means.shape[1])
-        sizes = np.minimum(atom, plan.samples - starts).astype(float)
+        starts = first + self._atom * np.arange(means.shape[1])
+        sizes = np.minimum(self._atom, self._samples - starts).astype(float)
         totals = self._counts, self._mean, self._comoment, self._batch_means, self._batch_counts
-        pool(first, atom, plan.atoms_per_batch, plan.batches_per_section, sizes, means, comoments, *totals)
+        pool(first, *self._layout, sizes, means, comoments, *totals)
 
     def moments(self) -> list[Moments]:
         return [
@@ -155,9 +155,10 @@ def simulate(
         for family, positions in families.items()
     }
     failed: dict[int, Exception] = {}
+    atom, samples = plan.atom, plan.samples
 
     def run(first: int, lanes: int) -> _Done:
-        valid, parts = min(lanes, plan.samples - first), {}
+        valid, parts = min(lanes, samples - first), {}
         for family, positions in families.items():
             stream, lattice, factors = family
             block = Block(
@@ -173,7 +174,7 @@ def simulate(
             paths = BlockPaths(block, plans[family])
             for position in positions:
                 if position not in failed:
-                    parts[position] = _part(samplers[position], paths, plan, valid, keep_going)
+                    parts[position] = _part(samplers[position], paths, plan.sampling.group, atom, valid, keep_going)
             block.forget()
         return first, valid, parts
 
@@ -189,8 +190,7 @@ def simulate(
     return [failed[p] if p in failed else pool.moments() for p, pool in enumerate(pools)]
 
 
-def _part(sampler: Sampler, paths: BlockPaths, plan: Plan, valid: int, keep_going: bool) -> _Part:
-    group, atom = plan.sampling.group, plan.atom
+def _part(sampler: Sampler, paths: BlockPaths, group: int, atom: int, valid: int, keep_going: bool) -> _Part:
     groups, rows = sampler.shape
     out = empty((groups, rows, paths.block.lanes))
     try:

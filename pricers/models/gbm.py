@@ -189,10 +189,8 @@ class _LogNormal(Law):
         last, root = float(made.times[-1]), float(made.root[0])
         match parameters:
             case (parameter,):
-                by = self.direction(parameter)
-                sizes = by.start / (vol * root), by.by_time * self._root / vol, by.by_mean, by.by_stdev
-                found = self._combined(0.0, zip(sizes, ("first", "walk", "drifts", "squares"), strict=True))
-                return np.asarray(found)
+                terms = self._summaries.program.once((self._request, parameter), lambda: self._score_terms(parameter))
+                return np.asarray(self._combined(0.0, terms))
             case ("spot", "spot"):
                 first, scale = self._row("first"), vol * root
                 return ((first * first - 1.0) * (1.0 / scale) - first) * (1.0 / (self.spot**2 * scale))
@@ -208,6 +206,12 @@ class _LogNormal(Law):
                     - last
                 )
         raise NotApplicable(f"GBM has no score for {' x '.join(parameters)}; use FiniteDifference() or Exact()")
+
+    def _score_terms(self, parameter: str) -> list[tuple[float, str]]:
+        """How many times each row makes a score."""
+        by, first = self.direction(parameter), self.vol * float(self.made.root[0])
+        sizes = by.start / first, by.by_time * self._root / self.vol, by.by_mean, by.by_stdev
+        return [(size, row) for size, row in zip(sizes, ("first", "walk", "drifts", "squares"), strict=True) if size]
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""

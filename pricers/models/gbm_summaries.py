@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,7 @@ __all__ = ["GBMSteps", "Program", "Summaries", "steps"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 ROWS = ("first", "walk", "squares", "drifts", "total", "timed", "shifted", "walked", "walks", "low", "high")
 """With z the normals of an observation's intervals, W (of times not stretched) and S (which starts at one) at its dates: z_1, the last
@@ -397,7 +398,7 @@ class Program:
         Volatility and what no path changes, for each request.
     """
 
-    __slots__ = ("_items", "_passes", "steps")
+    __slots__ = ("_items", "_made", "_passes", "steps")
 
     def __init__(self, requests: Mapping[PathRequest, float]):
         self.steps = {
@@ -412,6 +413,14 @@ class Program:
                 alike[key] = item._replace(requests=(*item.requests, request), rows=item.rows | rows)
         self._items = tuple(alike.values())
         self._passes: dict[tuple[float, ...], _Pass] = {}
+        self._made: dict[Hashable, Any] = {}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """``make()``, made once for the run: for what is the same in all blocks."""
+        if key not in self._made:
+            self._made[key] = make()
+        found: T = self._made[key]
+        return found
 
     def planned(self, lattice: tuple[float, ...]) -> _Pass | None:
         """The pass over a lattice, planned once; None where nothing is asked for."""

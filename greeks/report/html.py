@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pricers.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Environment
 
     from greeks.book_run import BookRun
 
@@ -34,18 +36,8 @@ MOST_UNKNOWN = 100
 
 def write(run: BookRun, facts: Facts, folder: Path) -> None:
     """Fill the template that is named for the run's kind."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=count, plain=plain)
     view = _crosscheck(run) if run.kind == "crosscheck" else _risk(run)
-    page = environment.get_template(f"{_TEMPLATES[run.kind]}.html.j2").render(
+    page = _templates().get_template(f"{_TEMPLATES[run.kind]}.html.j2").render(
         run=run,
         facts=facts,
         version=__version__,
@@ -62,6 +54,22 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         **view,
     )
     (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+@cache
+def _templates() -> Environment:
+    """The templates of this package: each is compiled once in a process."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=count, plain=plain)
+    return environment
 
 
 def _checks(checks: pd.DataFrame, greeks: Sequence[str]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -39,6 +39,7 @@ __all__ = [
     "check_frame",
     "choices",
     "described",
+    "each_answer",
     "error_frame",
     "failure",
     "known_greeks",
@@ -156,12 +157,22 @@ def answers(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
 ) -> list[Answer | Exception]:
     """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths."""
+    found = dict(each_answer(questions, plan, threads=threads, progress=progress))
+    return [found[place] for place in range(len(questions))]
+
+
+def each_answer(
+    questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
+) -> Iterator[tuple[int, Answer | Exception]]:
+    """Each question's place, and its answer or what stopped it, as soon as it is known and not in the order of the questions.
+
+    An answer's moments take far more memory than a row of the report: see `Answer.condense`.
+    """
     jobs, order = _jobs(questions, plan)
-    found = list[Answer | Exception]()
     for part in range(0, len(jobs), _JOBS):
         told = _share(progress, part // _JOBS, -(-len(jobs) // _JOBS))
-        found += answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
-    return _in_turn(found, order)
+        found = answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
+        yield from zip(order[part : part + _JOBS], found, strict=True)
 
 
 def choices(questions: Sequence[Question], plan: Plan, *, threads: int | None) -> list[Chosen]:

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from greeks.batch_sums import BatchSums
 from greeks.book_run import (
     OK,
     BookRun,
     Clock,
     Progress,
-    answers,
     check_frame,
     choices,
+    each_answer,
     error_frame,
     known_greeks,
     models_of,
@@ -153,7 +154,7 @@ def risk_run(
     cases = [case_of(row, tuple(wanted), check) for row in book.positions]
     _settled(cases, plan, threads)
     clock.lap("formulas and pilots")
-    _filled(cases, plan, threads, progress)
+    sums = _filled(cases, plan, threads, progress)
     clock.lap("simulation")
     limit = threshold(sum(case.compared(name) for case in cases for name in wanted))
     by_row = {case.position.row: case for case in cases}
@@ -167,7 +168,7 @@ def risk_run(
     terms = list[Term]()
     frame = table(_cells_and_terms(lines, wanted, terms), COLUMNS)
     clock.lap("verdicts")
-    summed = totals(terms)
+    summed = totals(terms, sums)
     clock.lap("totals")
     reasons = [row if isinstance(row, Reject) else by_row[row.row] for row in book.rows]
     errors = [error for r in reasons for error in ([r] if isinstance(r, Reject) else r.errors())]
@@ -215,18 +216,19 @@ def _settled(cases: Sequence[Case], plan: Plan, threads: int | None) -> None:
         case.settle(chosen.get(place), plan)
 
 
-def _filled(cases: Sequence[Case], plan: Plan, threads: int | None, progress: Progress | None) -> None:
-    """Run what the cases ask, and give each what came back."""
-    questions = [(case, question) for case in cases for question in case.questions()]
-    found = answers([question for _, question in questions], plan, threads=threads, progress=progress)
-    for (case, question), reply in zip(questions, found, strict=True):
-        case.file(question, reply)
+def _filled(cases: Sequence[Case], plan: Plan, threads: int | None, progress: Progress | None) -> BatchSums:
+    """Run what the cases ask, and give each what came back; the sums that totals need of what came back."""
+    sums, questions = BatchSums(), [(case, question) for case in cases for question in case.questions()]
+    for place, reply in each_answer([question for _, question in questions], plan, threads=threads, progress=progress):
+        case, question = questions[place]
+        case.file(question, reply, sums)
     light = [(case, question) for case in cases for question in case.light_questions()]
-    found = answers([question for _, question in light], few_paths(plan), threads=threads, progress=None)
-    for (case, question), reply in zip(light, found, strict=True):
+    for place, reply in each_answer([question for _, question in light], few_paths(plan), threads=threads, progress=None):
+        case, question = light[place]
         case.file_light(question, reply)
     for case in cases:
         case.measure()
+    return sums
 
 
 def _comparisons(answered: pd.DataFrame) -> pd.DataFrame:

@@ -37,21 +37,25 @@ MOST_UNKNOWN = 100
 def write(run: BookRun, facts: Facts, folder: Path) -> None:
     """Fill the template that is named for the run's kind."""
     view = _crosscheck(run) if run.kind == "crosscheck" else _risk(run)
-    page = _templates().get_template(f"{_TEMPLATES[run.kind]}.html.j2").render(
-        run=run,
-        facts=facts,
-        version=__version__,
-        software=versions(),
-        errors=run.errors.to_dict("records"),
-        checks=_checks(run.checks, run.greeks),
-        greeks=run.greeks,
-        differing=int(run.verdicts.get("differ", 0)),
-        agreeing=int(run.verdicts.get("agree", 0)),
-        weak=int(run.verdicts.get("too weak to tell", 0)),
-        incomparable=int(run.verdicts.get("not comparable", 0)),
-        judgement=judged(run),
-        nearly_nothing=NEARLY_NOTHING,
-        **view,
+    page = (
+        _templates()
+        .get_template(f"{_TEMPLATES[run.kind]}.html.j2")
+        .render(
+            run=run,
+            facts=facts,
+            version=__version__,
+            software=versions(),
+            errors=run.errors.to_dict("records"),
+            checks=_checks(run.checks, run.greeks),
+            greeks=run.greeks,
+            differing=int(run.verdicts.get("differ", 0)),
+            agreeing=int(run.verdicts.get("agree", 0)),
+            weak=int(run.verdicts.get("too weak to tell", 0)),
+            incomparable=int(run.verdicts.get("not comparable", 0)),
+            judgement=judged(run),
+            nearly_nothing=NEARLY_NOTHING,
+            **view,
+        )
     )
     (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
 

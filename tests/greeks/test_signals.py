@@ -91,14 +91,14 @@ def test_signal_whose_exception_was_lost_ends_the_run_all_the_same(there, monkey
     """An exception inside a callback of the interpreter is printed and forgotten; the next block of paths raises it again."""
     import greeks.risk
 
-    answers = greeks.risk.answers
+    each_answer = greeks.risk.each_answer
 
     def losing(*arguments, **options):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        return answers(*arguments, **options)
+        return each_answer(*arguments, **options)
 
-    monkeypatch.setattr("greeks.risk.answers", losing)
+    monkeypatch.setattr("greeks.risk.each_answer", losing)
     assert _report() == 143
     assert not Path("out").exists()
 

@@ -1,0 +1,103 @@
+"""Sums of batch means over positions that lose nothing to rounding, so that no position's own batch means have to be kept."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["BatchSums", "ExactSum"]
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class ExactSum:
+    r"""Sums of arrays of one shape, element by element, without rounding.
+
+    Each element's sum is held as floats :math:`p_1, \dots, p_K` whose exact sum it is and which do not overlap, so that there are few of
+    them; `math.fsum` of them is the correctly rounded sum of all that was added, whatever the order. What is beyond the greatest float, or
+    no number, makes its element NaN.
+
+    Source: Shewchuk (1997), "Adaptive precision floating-point arithmetic and fast robust geometric predicates", Discrete & Computational
+    Geometry 18, theorem 10 (grow-expansion), with the sum and error of two numbers by Knuth.
+    """
+
+    def __init__(self) -> None:
+        self.parts: list[FloatArray] = []
+
+    def add(self, terms: FloatArray) -> None:
+        """Add ``terms`` [element]."""
+        grown, total = [], terms
+        for part in self.parts:
+            raised = total + part
+            share = raised - total
+            grown.append((total - (raised - share)) + (part - share))
+            total = raised
+        grown.append(total)
+        self.parts = [part for part in grown if part.any()]
+        if len(self.parts) > _MOST_PARTS:
+            self.parts = _without_zeros(self.parts)
+
+
+_MOST_PARTS = 6
+"""Beyond, the zeros among an element's parts are taken out; three parts hold a sum of like sizes."""
+
+
+def _without_zeros(parts: list[FloatArray]) -> list[FloatArray]:
+    """The same sums: each element's zeros first, the other parts in their order, and no row of zeros only."""
+    stacked = np.stack(parts)
+    order = np.argsort(stacked != 0.0, axis=0, kind="stable")
+    return [part for part in np.take_along_axis(stacked, order, axis=0) if part.any()]
+
+
+Group = tuple[str, str, str]
+"""Book, underlying, Greek."""
+
+
+class BatchSums:
+    """Sums over positions of their batch means, for each group and in each kind of unit.
+
+    Memory grows with the groups and not with the positions.
+
+    Attributes
+    ----------
+    counts : ndarray [batch]
+        Paths in each batch, the same for all positions; empty before the first.
+    """
+
+    def __init__(self) -> None:
+        self.counts: FloatArray = np.empty(0)
+        self._sums: dict[tuple[Group, bool], ExactSum] = {}
+
+    def add(self, group: Group, means: FloatArray, counts: FloatArray, quantity: float, factor: float) -> None:
+        """Add a position.
+
+        Parameters
+        ----------
+        group : tuple of str
+            Book, underlying, Greek.
+        means, counts : ndarray [batch]
+            Batch means for one contract, and the paths in each batch.
+        quantity : float
+        factor : float
+            From raw to desk units.
+        """
+        self.counts = counts
+        raw = means * quantity
+        self._sums.setdefault((group, False), ExactSum()).add(raw)
+        self._sums.setdefault((group, True), ExactSum()).add(raw * factor)
+
+    def series(self, groups: Iterable[Group], *, desk: bool) -> FloatArray:
+        """Batch means of the sum over all positions of the groups, [batch], each correctly rounded; in desk units or raw.
+
+        Raises
+        ------
+        OverflowError
+            Where a sum is beyond the greatest float.
+        """
+        parts = [part for group in groups if (group, desk) in self._sums for part in self._sums[group, desk].parts]
+        if not parts:
+            return np.zeros(len(self.counts))
+        return np.array([math.fsum(batch) for batch in zip(*(part.tolist() for part in parts), strict=True)])

@@ -97,18 +97,23 @@ def _open_standard_streams() -> None:
 
 
 def _say(text: str, *, error: bool = False) -> None:
-    """Print a line. Whoever reads it may have left, the disk behind it may be full: that changes nothing else."""
+    """Print one line. Whoever reads it may have left, the disk behind it may be full: that changes nothing else."""
     stream: TextIO | None = sys.stderr if error else sys.stdout
     if stream is None:
         return
     try:
         encoding = stream.encoding or "utf-8"
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        print(_printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):  # so that the interpreter's last flush does not fail, either
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
+
+
+def _printable(text: str) -> str:
+    """What a terminal would obey, and what would end the line, as an escape: names come from somebody's files."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class _Usage(Exception):

@@ -39,10 +39,12 @@ class ExactSum:
         self.parts = [part for part in grown if part.any()]
         if len(self.parts) > _MOST_PARTS:
             self.parts = _without_zeros(self.parts)
+        if len(self.parts) > _MOST_PARTS:
+            self.parts = _fewest(self.parts)
 
 
 _MOST_PARTS = 6
-"""Beyond, the zeros among an element's parts are taken out; three parts hold a sum of like sizes."""
+"""Beyond, the parts are made fewer; two or three hold a sum of like sizes."""
 
 
 def _without_zeros(parts: list[FloatArray]) -> list[FloatArray]:
@@ -50,6 +52,27 @@ def _without_zeros(parts: list[FloatArray]) -> list[FloatArray]:
     stacked = np.stack(parts)
     order = np.argsort(stacked != 0.0, axis=0, kind="stable")
     return [part for part in np.take_along_axis(stacked, order, axis=0) if part.any()]
+
+
+def _fewest(parts: list[FloatArray]) -> list[FloatArray]:
+    """The same sums in as few parts as there can be: each element's rounded sum, what is left of it rounded, and so on."""
+    lanes = [_digits(lane) for lane in zip(*(part.tolist() for part in parts), strict=True)]
+    width = max(map(len, lanes))
+    return list(np.array([[0.0] * (width - len(lane)) + lane for lane in lanes]).T)
+
+
+def _digits(lane: tuple[float, ...]) -> list[float]:
+    """Parts of one element, the largest last."""
+    left, found = list(lane), list[float]()
+    try:
+        while rounded := math.fsum(left):
+            if not math.isfinite(rounded):
+                return [math.nan]
+            left.append(-rounded)
+            found.insert(0, rounded)
+    except (OverflowError, ValueError):  # beyond the greatest float
+        return [math.nan]
+    return found
 
 
 Group = tuple[str, str, str]

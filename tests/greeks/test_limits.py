@@ -171,6 +171,7 @@ def test_table_in_parts_is_the_table_of_all_rows(monkeypatch):
     pd.testing.assert_frame_equal(table(iter(rows), columns), pd.DataFrame(rows, columns=columns))
     pd.testing.assert_frame_equal(table(iter(()), columns), pd.DataFrame([], columns=columns))
     monkeypatch.setattr(greeks.book_run, "_JOBS", 3)
+    monkeypatch.setattr(greeks.book_run, "_PILOTS", 2)
     again = risk_run(
         books.book(*books.MIXED, *books.UNDER_HESTON, books.trade("bad", strike=-1)), books.MARKET, plan=Plan(paths=500)
     )

@@ -88,12 +88,18 @@ class _Place:
 
 
 def _open_standard_streams() -> None:
-    """Where a caller closed them, so that no file of ours gets their numbers and with them what is meant for a screen."""
+    """Where a caller closed them, so that no file of ours gets their numbers and with them what is meant for a screen.
+
+    Python has None for a closed stream, and NumPy 2.0 cannot be imported without ``sys.stderr``.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
 
 
 def _say(text: str, *, error: bool = False) -> None:

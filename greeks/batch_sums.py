@@ -78,21 +78,19 @@ def _digits(lane: tuple[float, ...]) -> list[float]:
 Group = tuple[str, str, str]
 """Book, underlying, Greek."""
 
+_Paths = tuple[int, float]
+"""Batches and paths: what tells the paths of a run from those of another one on fewer."""
+
 
 class BatchSums:
-    """Sums over positions of their batch means, for each group and in each kind of unit.
+    """Sums over positions of their batch means, for each group and in each kind of unit; positions on other paths are summed apart.
 
     Memory grows with the groups and not with the positions.
-
-    Attributes
-    ----------
-    counts : ndarray [batch]
-        Paths in each batch, the same for all positions; empty before the first.
     """
 
     def __init__(self) -> None:
-        self.counts: FloatArray = np.empty(0)
-        self._sums: dict[tuple[Group, bool], ExactSum] = {}
+        self._counts: dict[_Paths, FloatArray] = {}
+        self._sums: dict[tuple[_Paths, Group, bool], ExactSum] = {}
 
     def add(self, group: Group, means: FloatArray, counts: FloatArray, quantity: float, factor: float) -> None:
         """Add a position.
@@ -107,20 +105,27 @@ class BatchSums:
         factor : float
             From raw to desk units.
         """
-        self.counts = counts
-        raw = means * quantity
-        self._sums.setdefault((group, False), ExactSum()).add(raw)
-        self._sums.setdefault((group, True), ExactSum()).add(raw * factor)
+        paths, raw = (len(counts), float(counts.sum())), means * quantity
+        self._counts[paths] = counts
+        self._sums.setdefault((paths, group, False), ExactSum()).add(raw)
+        self._sums.setdefault((paths, group, True), ExactSum()).add(raw * factor)
 
-    def series(self, groups: Iterable[Group], *, desk: bool) -> FloatArray:
-        """Batch means of the sum over all positions of the groups, [batch], each correctly rounded; in desk units or raw.
+    def series(self, groups: Iterable[Group], *, desk: bool) -> list[tuple[FloatArray, FloatArray]]:
+        """Batch means of the sum over all positions of the groups, each correctly rounded, in desk units or raw.
+
+        One pair for each number of paths that positions have: the paths in each batch, and the means, both [batch].
 
         Raises
         ------
         OverflowError
             Where a sum is beyond the greatest float.
         """
-        parts = [part for group in groups if (group, desk) in self._sums for part in self._sums[group, desk].parts]
-        if not parts:
-            return np.zeros(len(self.counts))
-        return np.array([math.fsum(batch) for batch in zip(*(part.tolist() for part in parts), strict=True)])
+        wanted, found = list(groups), []
+        for paths, counts in self._counts.items():
+            sums = [self._sums[paths, group, desk] for group in wanted if (paths, group, desk) in self._sums]
+            if sums:
+                parts = [np.zeros(len(counts)), *(part for summed in sums for part in summed.parts)]
+                found.append(
+                    (counts, np.array([math.fsum(batch) for batch in zip(*(part.tolist() for part in parts), strict=True)]))
+                )
+        return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from greeks.batch_sums import BatchSums
 from greeks.desk import Desk
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["LEVELS", "Term", "totals"]
+
+FloatArray = npt.NDArray[np.float64]
 
 LEVELS = ("book x underlying", "book", "underlying", "all")
 
@@ -82,6 +85,7 @@ def totals(terms: Sequence[Term], sums: BatchSums) -> pd.DataFrame:
     the total is NaN. Its error is that of the positions whose own is known; ``not_resolved`` counts the others, ``by_formula`` those
     without any error, and where no position's error is known, nor is the total's. ``bias`` is the sum of the sizes of the
     positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's size (`NOISE`, `NET`).
+    Where positions have different numbers of paths, the errors of each number's are added up, which is the most they can amount to.
     Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
 
     Parameters
@@ -162,9 +166,12 @@ def _stderr(terms: list[Term], sums: BatchSums, desk: bool) -> float:
     groups = dict.fromkeys((term.book, term.underlying, term.greek) for term in resolved if term.sampled)
     if not groups:
         return 0.0 if resolved else math.nan
-    counts = sums.counts
+    return math.fsum(_batch_error(counts, series) for counts, series in sums.series(groups, desk=desk))
+
+
+def _batch_error(counts: FloatArray, series: FloatArray) -> float:
+    """Standard error of a mean by its batch means."""
     if len(counts) < 2:
         return math.nan
-    series = sums.series(groups, desk=desk)
     deviations = series - np.average(series, weights=counts)
     return math.sqrt(float(counts @ deviations**2) / (len(counts) - 1) / float(counts.sum()))

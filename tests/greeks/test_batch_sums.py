@@ -13,9 +13,11 @@ import greeks.methods
 from greeks import LikelihoodRatio
 from greeks.batch_sums import _MOST_PARTS, BatchSums, ExactSum
 from greeks.book_run import Question, answers
+from greeks.desk import Desk
 from greeks.greek import greek
 from greeks.portfolio import read_portfolio
 from greeks.risk import risk_run
+from greeks.totals import Term, totals
 from pricers import Plan
 
 PLAN = Plan(paths=2000, seed=3)
@@ -60,7 +62,7 @@ def test_what_is_beyond_all_floats_is_no_number_and_leaves_the_others():
     with np.errstate(all="ignore"):
         for _ in range(3):
             sums.add(("A", "X", "delta"), np.array([1e308, 1.0]), np.array([5.0, 5.0]), quantity=1.0, factor=1e300)
-        raw = sums.series([("A", "X", "delta")], desk=False)
+        ((_, raw),) = sums.series([("A", "X", "delta")], desk=False)
     assert math.isnan(raw[0])
     assert raw[1] == 3.0
 
@@ -76,9 +78,25 @@ def test_series_of_several_groups_is_the_rounded_sum_of_all_their_positions():
             raw.append(means * quantity * 1.0)
             desk.append(means * quantity * factor)
     asked = [group for group in groups if group[0] == "A"]
-    assert sums.series(asked, desk=False).tolist() == [math.fsum(batch) for batch in zip(*raw, strict=True)]
-    assert sums.series(asked, desk=True).tolist() == [math.fsum(batch) for batch in zip(*desk, strict=True)]
-    assert sums.series([("B", "Z", "delta")], desk=True).tolist() == [0.0] * 6
+    for kind, expected in ((False, raw), (True, desk)):
+        ((found, series),) = sums.series(asked, desk=kind)
+        assert found is counts
+        assert series.tolist() == [math.fsum(batch) for batch in zip(*expected, strict=True)]
+    assert sums.series([("B", "Z", "delta")], desk=True) == []
+
+
+def test_errors_of_positions_on_other_paths_are_added_up():
+    rng, sums, terms, errors = np.random.default_rng(5), BatchSums(), [], []
+    common = {"underlying": "X", "greek": "rho", "unit": "", "desk": Desk(name="rho_1bp", unit="currency"), "factor": 1.0}
+    for book, batches in (("A", 64), ("B", 16)):
+        means = rng.normal(size=batches)
+        sums.add((book, "X", "rho"), means, np.full(batches, 10.0), quantity=2.0, factor=1.0)
+        terms.append(Term(**common, book=book, value=1.0, quantity=2.0, size=1.0, sampled=True))
+        errors.append(2.0 * means.std(ddof=1) / math.sqrt(batches))
+    found = totals(terms, sums)
+    by_book = found[found["level"] == "book"].set_index("book")["stderr"]
+    assert by_book.tolist() == pytest.approx(errors, rel=1e-12)
+    assert found[found["level"] == "all"]["stderr"].tolist() == pytest.approx([sum(errors)], rel=1e-12)
 
 
 def test_error_of_a_total_is_that_of_the_positions_own_batch_means():

@@ -88,27 +88,38 @@ class _Place:
 
 
 def _open_standard_streams() -> None:
-    """Where a caller closed them, so that no file of ours gets their numbers and with them what is meant for a screen."""
+    """Where a caller closed them, so that no file of ours gets their numbers and with them what is meant for a screen.
+
+    Python has None for a closed stream, and NumPy 2.0 cannot be imported without ``sys.stderr``.
+    """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 (as long as the process)
 
 
 def _say(text: str, *, error: bool = False) -> None:
-    """Print a line. Whoever reads it may have left, the disk behind it may be full: that changes nothing else."""
+    """Print one line. Whoever reads it may have left, the disk behind it may be full: that changes nothing else."""
     stream: TextIO | None = sys.stderr if error else sys.stdout
     if stream is None:
         return
     try:
         encoding = stream.encoding or "utf-8"
-        print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
+        print(_printable(text).encode(encoding, "backslashreplace").decode(encoding), file=stream, flush=True)
     except (OSError, ValueError):
         with contextlib.suppress(OSError, ValueError):  # so that the interpreter's last flush does not fail, either
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, stream.fileno())
             os.close(null)
+
+
+def _printable(text: str) -> str:
+    """What a terminal would obey, and what would end the line, as an escape: names come from somebody's files."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 class _Usage(Exception):

@@ -26,7 +26,7 @@ from pricers.scenario import Scenario
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Verdict", "crosscheck", "most_certain", "threshold", "verdicts"]
+__all__ = ["Verdict", "crosscheck", "most_certain", "pairs", "threshold", "verdicts"]
 
 FAMILYWISE = 0.01
 """Chance that a table of right numbers shows any "differ" at all."""
@@ -74,14 +74,10 @@ def verdicts(
     An estimate whose error is not known is no reference, and neither agrees nor differs: it is too weak to tell. So is one that agrees
     where a difference of a tenth of the Greek's natural size (``sizes``, see `greeks.natural_size`) would not have counted.
     """
-    biased = {e.name: not e.unbiased for e in estimators}
     table = {}
     for name in names:
-        present = {e: found.estimates[name, e] for e in biased if (name, e) in found.estimates}
-        usable = [e for e, estimate in present.items() if math.isfinite(estimate.value) and estimate.resolved]
-        rank = {e: (biased[e], present[e].stderr, present[e].paths) for e in usable}
-        reference = min(usable, key=rank.__getitem__, default=None)
-        for estimator in biased:
+        present, usable, reference = _ranked(found, name, estimators)
+        for estimator in (e.name for e in estimators):
             key = name, estimator
             if estimator not in present:
                 table[key] = Verdict(verdict="not comparable", reason=str(found.refusals[key]))
@@ -97,6 +93,24 @@ def verdicts(
                 assert reference is not None
                 table[key] = _compared(found, name, estimator, reference, limit, sizes.get(name, math.nan))
     return table
+
+
+def _ranked(found: Answer, name: str, estimators: Sequence[Estimator]) -> tuple[dict[str, Estimate], list[str], str | None]:
+    """Estimates of a Greek by estimator, those that are known with their error, and the reference."""
+    biased = {e.name: not e.unbiased for e in estimators}
+    present = {e: found.estimates[name, e] for e in biased if (name, e) in found.estimates}
+    usable = [e for e, estimate in present.items() if math.isfinite(estimate.value) and estimate.resolved]
+    rank = {e: (biased[e], present[e].stderr, present[e].paths) for e in usable}
+    return present, usable, min(usable, key=rank.__getitem__, default=None)
+
+
+def pairs(found: Answer, names: Sequence[str], estimators: Sequence[Estimator]) -> list[tuple[str, str, str]]:
+    """What `verdicts` asks of `Answer.difference`: Greek, estimator and reference."""
+    asked = []
+    for name in names:
+        _, usable, reference = _ranked(found, name, estimators)
+        asked += [(name, one, reference) for one in usable if reference is not None and one != reference]
+    return asked
 
 
 def _why_unresolved(estimate: Estimate) -> str:

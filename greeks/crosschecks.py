@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from greeks.batch_sums import BatchSums
 from greeks.book_run import (
     FAILED,
     OK,
@@ -19,9 +20,9 @@ from greeks.book_run import (
     Clock,
     Progress,
     Question,
-    answers,
     check_frame,
     described,
+    each_answer,
     error_frame,
     failure,
     known_greeks,
@@ -32,7 +33,7 @@ from greeks.book_run import (
     threads_used,
 )
 from greeks.checks import refusal
-from greeks.comparison import most_certain, threshold, verdicts
+from greeks.comparison import most_certain, pairs, threshold, verdicts
 from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -100,10 +101,13 @@ def crosscheck_run(
     clock.lap("portfolio")
     cases = {position.row: _case(position, wanted, plan) for position in book.positions}
     clock.lap("formulas")
-    asked = [case.question for case in cases.values()]
-    replies = dict(zip(cases, answers(asked, plan, threads=threads, progress=progress), strict=True))
+    asked, replies = [case.question for case in cases.values()], dict[int, Answer | Exception]()
+    for place, found in each_answer(asked, plan, threads=threads, progress=progress):
+        if isinstance(found, Answer):
+            found.condense(pairs(found, [g.name for g in asked[place].greeks], asked[place].estimators))
+        replies[asked[place].position.row] = found
     clock.lap("simulation")
-    limit = threshold(sum(cases[row].comparisons(reply) for row, reply in replies.items() if isinstance(reply, Answer)))
+    limit = threshold(sum(cases[row].comparisons(found) for row, found in replies.items() if isinstance(found, Answer)))
     lines, errors = list[dict[str, Any]](), list[Reject]()
     for row in book.rows:
         reply: Any = row if isinstance(row, Reject) else replies[row.row]
@@ -120,7 +124,7 @@ def crosscheck_run(
     return BookRun(
         kind="crosscheck",
         frame=frame,
-        totals=totals([]),
+        totals=totals([], BatchSums()),
         errors=error_frame(errors),
         valuation=market.valuation,
         plan=plan,

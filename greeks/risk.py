@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from greeks.batch_sums import BatchSums
 from greeks.book_run import (
     OK,
     BookRun,
@@ -17,6 +18,7 @@ from greeks.book_run import (
     answers,
     check_frame,
     choices,
+    each_answer,
     error_frame,
     known_greeks,
     models_of,
@@ -163,8 +165,9 @@ def risk_run(
     cases = [case_of(row, tuple(wanted), check) for row in book.positions]
     _settled(cases, plan, threads)
     clock.lap("formulas and pilots")
-    stopped = _stopped(cases, plan, enough, threads) if enough is not None and plan.sampling.independent else set()
-    _filled([case for case in cases if case.position.row not in stopped], plan, threads, progress)
+    sums = BatchSums()
+    stopped = _stopped(cases, plan, enough, threads, sums) if enough is not None and plan.sampling.independent else set()
+    _filled([case for case in cases if case.position.row not in stopped], plan, threads, progress, sums)
     _completed(cases, plan, threads)
     clock.lap("simulation")
     limit = threshold(sum(case.compared(name) for case in cases for name in wanted))
@@ -179,7 +182,7 @@ def risk_run(
     terms = list[Term]()
     frame = table(_cells_and_terms(lines, wanted, terms), COLUMNS)
     clock.lap("verdicts")
-    summed = totals(terms)
+    summed = totals(terms, sums)
     clock.lap("totals")
     reasons = [row if isinstance(row, Reject) else by_row[row.row] for row in book.rows]
     errors = [error for r in reasons for error in ([r] if isinstance(r, Reject) else r.errors())]
@@ -228,36 +231,47 @@ def _settled(cases: Sequence[Case], plan: Plan, threads: int | None) -> None:
         case.settle(chosen.get(place), plan)
 
 
-def _filled(cases: Sequence[Case], plan: Plan, threads: int | None, progress: Progress | None) -> None:
-    """Run what the cases ask, and give each what came back."""
+def _filled(cases: Sequence[Case], plan: Plan, threads: int | None, progress: Progress | None, sums: BatchSums) -> None:
+    """Run what the cases ask, and give each what came back; ``sums`` takes in what totals need of it."""
     questions = [(case, question) for case in cases for question in case.questions()]
-    found = answers([question for _, question in questions], plan, threads=threads, progress=progress)
-    for (case, question), reply in zip(questions, found, strict=True):
-        case.file(question, reply)
+    for place, reply in each_answer([question for _, question in questions], plan, threads=threads, progress=progress):
+        case, question = questions[place]
+        case.file(question, reply, sums)
 
 
 def _completed(cases: Sequence[Case], plan: Plan, threads: int | None) -> None:
     """Run the checks that need few paths, and give each case what came back; then all answers are there."""
     light = [(case, question) for case in cases for question in case.light_questions()]
-    found = answers([question for _, question in light], few_paths(plan), threads=threads, progress=None)
-    for (case, question), reply in zip(light, found, strict=True):
+    for place, reply in each_answer([question for _, question in light], few_paths(plan), threads=threads, progress=None):
+        case, question = light[place]
         case.file_light(question, reply)
     for case in cases:
         case.measure()
 
 
-def _stopped(cases: Sequence[Case], plan: Plan, enough: float, threads: int | None) -> set[int]:
+def _stopped(cases: Sequence[Case], plan: Plan, enough: float, threads: int | None, sums: BatchSums) -> set[int]:
     """The rows of trades that few paths resolve, which have their answers then."""
     few, stopped = few_paths(plan), set[int]()
     if few.paths == plan.paths:
         return stopped
-    asked = {place: case.questions() for place, case in enumerate(cases) if case.may_stop}
-    found = iter(answers([q for questions in asked.values() for q in questions], few, threads=threads, progress=None))
-    for place, questions in asked.items():
-        case, replies = cases[place], [next(found) for _ in questions]
+    able = [case for case in cases if case.may_stop]
+    for part in range(0, len(able), _TRIED):
+        stopped |= _stopped_part(able[part : part + _TRIED], plan, few, enough, threads, sums)
+    return stopped
+
+
+_TRIED = 512
+"""Trades that are tried together: their moments are in memory at once."""
+
+
+def _stopped_part(cases: Sequence[Case], plan: Plan, few: Plan, enough: float, threads: int | None, sums: BatchSums) -> set[int]:
+    asked, stopped = [(case, case.questions()) for case in cases], set[int]()
+    found = iter(answers([q for _, questions in asked for q in questions], few, threads=threads, progress=None))
+    for case, questions in asked:
+        replies = [next(found) for _ in questions]
         if case.resolves(replies, enough):
             for question, reply in zip(questions, replies, strict=True):
-                case.file(question, reply)
+                case.file(question, reply, sums)
             case.stop(
                 f"stopped at {few.paths:,} of {plan.paths:,} paths: every error is below {enough:g} of the Greek's natural size"
             )

@@ -7,9 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
+from greeks.batch_sums import BatchSums
 from greeks.book_run import FAILED, OK, TERMS, Question, described, failure, scene_of, terms_of
 from greeks.cells import excerpt
 from greeks.checks import WITNESSED, check_of, concrete, path_check, path_dependent, refusal, witness_of
@@ -28,8 +26,6 @@ from pricers.estimate import Estimate
 from pricers.plan import Plan
 
 __all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "Line", "case_of", "few_paths", "rejected_line", "term_of"]
-
-FloatArray = npt.NDArray[np.float64]
 
 FEWER, FEWEST = 8, 2**12
 """A check on few paths has an eighth of the plan's, but 4,096 at least."""
@@ -96,15 +92,15 @@ class Line:
     spot : float
     size : float
         Natural size of the Greek for one contract (see `greeks.natural_size`), NaN where it is not known.
-    batches : tuple of ndarray [batch]
-        Batch means for one contract and the paths in each; empty for a formula.
+    sampled : bool
+        Whether paths made the number.
     """
 
     cells: dict[str, Any]
     status: str
     spot: float = math.nan
     size: float = math.nan
-    batches: tuple[FloatArray, FloatArray] = (np.empty(0), np.empty(0))
+    sampled: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -236,8 +232,8 @@ class Case:
         """Whether few paths are enough for a check: of a formula, which needs no paths itself, by a method that integrates part of them."""
         return _by_formula(self.methods[name], name) and isinstance(other, PathEstimator) and other.structural
 
-    def file(self, question: Question, reply: Answer | Exception) -> None:
-        """Take an answer in, or what stopped it."""
+    def file(self, question: Question, reply: Answer | Exception, sums: BatchSums) -> None:
+        """Take an answer in, or what stopped it, and add its numbers to the sums that totals need; of its moments no more is kept."""
         for name in (g.name for g in question.greeks):
             if isinstance(reply, Exception):
                 self.failures[name] = _broken(reply, self.position.estimator)
@@ -247,6 +243,18 @@ class Case:
                 self.failures[name] = _refused(self.position.estimator, str(refused))
             elif not self._usable(name, self.methods[name]):
                 self.failures[name] = self._not_finite(name)
+            else:
+                self._add(name, reply, sums)
+        if not isinstance(reply, Exception):
+            reply.condense(_pairs(question, reply))
+
+    def _add(self, name: str, reply: Answer, sums: BatchSums) -> None:
+        """Add a number to the sums, where paths made it and tell its error."""
+        position, method = self.position, self.methods[name].name
+        estimate = reply.estimates[name, method]
+        if estimate.paths and estimate.resolved:
+            group, factor = (position.book, position.underlying, name), desk(self.greeks[name]).factor(position.market.spot)
+            sums.add(group, *reply.batches(name, method), position.quantity, factor)
 
     def _not_finite(self, name: str) -> _Failure:
         estimate = self._estimate(name, self.methods[name])
@@ -261,6 +269,8 @@ class Case:
                 self.checks[name] = None
             else:
                 self.light[name] = reply
+        if not isinstance(reply, Exception):
+            reply.condense(_pairs(question, reply))
 
     def _answer(self, name: str, other: Estimator | None) -> Answer | None:
         """Where a method's number is."""
@@ -319,7 +329,7 @@ class Case:
         verdict = self._verdict(name, limit)
         cells |= verdict | self._witnessed(name, limit)
         cells["note"] = _joined(greek.note, *self.notes, estimate.note, verdict["note"])
-        return Line(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), batches=answer.batches(name, method))
+        return Line(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), sampled=estimate.paths > 0)
 
     def _verdict(self, name: str, limit: float) -> dict[str, Any]:
         """What the independent method says of a number."""
@@ -387,6 +397,13 @@ def case_of(position: Position, names: Iterable[str], check: bool) -> Case:
     return case
 
 
+def _pairs(question: Question, reply: Answer) -> list[tuple[str, str, str]]:
+    """Each Greek's number with each other method's that is held against it."""
+    own, *others = (method.name for method in question.estimators)
+    names = [g.name for g in question.greeks if (g.name, own) in reply.estimates]
+    return [(name, own, other) for name in names for other in others if (name, other) in reply.estimates]
+
+
 def few_paths(plan: Plan) -> Plan:
     """The plan of checks that need few paths: the run's with `FEWER` times fewer of them."""
     return replace(plan, paths=min(plan.sampling.fitting(max(plan.paths // FEWER, FEWEST)), plan.paths))
@@ -404,7 +421,7 @@ def rejected_line(row: Reject, known: Greek) -> Line:
 
 def term_of(line: Line, known: Greek) -> Term:
     """A row's part of the totals; without a number where it has none."""
-    cells, (batches, counts), answered = line.cells, line.batches, line.status == OK
+    cells, answered = line.cells, line.status == OK
     return Term(
         book=cells["book"],
         underlying=cells["underlying"],
@@ -417,8 +434,7 @@ def term_of(line: Line, known: Greek) -> Term:
         bias=cells["bias"],
         size=abs(cells["quantity"]) * line.size if answered else math.nan,
         resolved=bool(cells["resolved"]),
-        batches=batches,
-        counts=counts,
+        sampled=line.sampled,
     )
 
 

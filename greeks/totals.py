@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from greeks.batch_sums import BatchSums
 from greeks.desk import Desk
 
 if TYPE_CHECKING:
@@ -54,8 +55,8 @@ class Term:
         Natural size of the position's Greek, raw; NaN where it is not known.
     resolved : bool
         Whether the error of ``value`` is known.
-    batches, counts : ndarray [batch]
-        Batch means for one contract, and the paths in each batch; empty for a closed form.
+    sampled : bool
+        Whether paths made ``value``, and no closed form: its batch means are then in the `BatchSums`, where ``resolved``.
     """
 
     book: str
@@ -69,11 +70,10 @@ class Term:
     bias: float = 0.0
     size: float = math.nan
     resolved: bool = True
-    batches: FloatArray
-    counts: FloatArray
+    sampled: bool = False
 
 
-def totals(terms: Sequence[Term]) -> pd.DataFrame:
+def totals(terms: Sequence[Term], sums: BatchSums) -> pd.DataFrame:
     r"""Totals by book and underlying, by book, by underlying, and of all, one row for each and Greek.
 
     Positions on one underlying share their paths, so their errors are correlated and no sum of squares is right. The paths
@@ -85,9 +85,15 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
     the total is NaN. Its error is that of the positions whose own is known; ``not_resolved`` counts the others, ``by_formula`` those
     without any error, and where no position's error is known, nor is the total's. ``bias`` is the sum of the sizes of the
     positions' biases, an upper bound; ``noisy`` says whether the error exceeds a tenth of the total's size (`NOISE`, `NET`).
-    Trades that were stopped early (`risk_report`'s ``enough``) and those that were not have other paths: the errors of both parts are
-    added up, which is what they amount to at most.
+    Where positions have different numbers of paths (see `risk_report`'s ``enough``), the errors of each number's are added up, which is
+    the most they can amount to.
     Raw delta and gamma of different underlyings do not add up: such totals are in desk units only.
+
+    Parameters
+    ----------
+    terms : sequence of Term
+    sums : BatchSums
+        Batch means of the terms that are ``sampled`` and ``resolved``.
     """
     import pandas as pd
 
@@ -97,7 +103,7 @@ def totals(terms: Sequence[Term]) -> pd.DataFrame:
             groups.setdefault((level, book, underlying, term.greek), []).append(term)
     greeks = {name: place for place, name in enumerate(dict.fromkeys(term.greek for term in terms))}
     ordered = sorted(groups, key=lambda key: (-key[0], key[1], key[2], greeks[key[3]]))
-    return pd.DataFrame([_total(key, groups[key]) for key in ordered], columns=list(COLUMNS))
+    return pd.DataFrame([_total(key, groups[key], sums) for key in ordered], columns=list(COLUMNS))
 
 
 def _places(term: Term) -> Iterator[tuple[int, str, str]]:
@@ -108,15 +114,15 @@ def _places(term: Term) -> Iterator[tuple[int, str, str]]:
     yield 3, "", ""
 
 
-def _total(key: tuple[int, str, str, str], terms: list[Term]) -> tuple[object, ...]:
+def _total(key: tuple[int, str, str, str], terms: list[Term], sums: BatchSums) -> tuple[object, ...]:
     level, book, underlying, greek = key
     desk = terms[0].desk
     summed = [term for term in terms if math.isfinite(term.value)]
     missing, unresolved = len(terms) - len(summed), sum(not term.resolved for term in summed)
     additive = desk.power == 0 or len({term.underlying for term in summed}) == 1
-    desk_value, desk_stderr, desk_bias = _sum(summed, [term.factor for term in summed])
-    value, stderr, bias = _sum(summed, [1.0] * len(summed)) if additive else (math.nan, math.nan, math.nan)
-    by_formula = sum(term.resolved and not len(term.batches) for term in summed)
+    desk_value, desk_stderr, desk_bias = _sum(summed, sums, desk=True)
+    value, stderr, bias = _sum(summed, sums, desk=False) if additive else (math.nan, math.nan, math.nan)
+    by_formula = sum(term.resolved and not term.sampled for term in summed)
     return (
         *(LEVELS[level], book, underlying, greek, value, stderr, bias, terms[0].unit if additive else ""),
         *(desk.name, desk_value, desk_stderr, desk_bias, desk.unit, len(summed), missing, unresolved, by_formula),
@@ -142,34 +148,31 @@ def _noisy(terms: list[Term], value: float, stderr: float) -> bool:
     return stderr > NOISE * max(abs(value), NET * sizes)
 
 
-def _sum(terms: list[Term], factors: list[float]) -> tuple[float, float, float]:
-    """Value, standard error and size of the bias of the weighted sum of the terms."""
+def _sum(terms: list[Term], sums: BatchSums, *, desk: bool) -> tuple[float, float, float]:
+    """Value, standard error and size of the bias of the sum of the terms, in desk units or raw."""
     if not terms:
         return math.nan, math.nan, math.nan
+    factors = [term.factor if desk else 1.0 for term in terms]
     try:
+        value = math.fsum(term.value * factor for term, factor in zip(terms, factors, strict=True))
         bias = math.fsum(abs(term.bias * factor) for term, factor in zip(terms, factors, strict=True))
-        return *_batch_sum(terms, factors), bias
+        return value, _stderr(terms, sums, desk), bias
     except (OverflowError, ValueError):  # of math.fsum, beyond the greatest float
         return math.nan, math.nan, math.nan
 
 
-def _batch_sum(terms: list[Term], factors: list[float]) -> tuple[float, float]:
-    value = math.fsum(term.value * factor for term, factor in zip(terms, factors, strict=True))
-    resolved = [(term, factor) for term, factor in zip(terms, factors, strict=True) if term.resolved]
-    sampled = [(term, factor) for term, factor in resolved if len(term.batches)]
-    if not sampled:
-        return value, 0.0 if resolved else math.nan
-    alike: dict[tuple[int, float], list[tuple[Term, float]]] = {}
-    for term, factor in sampled:
-        alike.setdefault((len(term.counts), float(term.counts.sum())), []).append((term, factor))
-    return value, math.fsum(_batch_stderr(part) for part in alike.values())
+def _stderr(terms: list[Term], sums: BatchSums, desk: bool) -> float:
+    """Standard error of the sum of the terms whose error is known, by batch means."""
+    resolved = [term for term in terms if term.resolved]
+    groups = dict.fromkeys((term.book, term.underlying, term.greek) for term in resolved if term.sampled)
+    if not groups:
+        return 0.0 if resolved else math.nan
+    return math.fsum(_batch_error(counts, series) for counts, series in sums.series(groups, desk=desk))
 
 
-def _batch_stderr(sampled: list[tuple[Term, float]]) -> float:
-    """Standard error of the weighted sum of terms on the same paths."""
-    counts = sampled[0][0].counts
+def _batch_error(counts: FloatArray, series: FloatArray) -> float:
+    """Standard error of a mean by its batch means."""
     if len(counts) < 2:
         return math.nan
-    series = np.array([math.fsum(batch) for batch in zip(*(t.batches * t.quantity * f for t, f in sampled), strict=True)])
     deviations = series - np.average(series, weights=counts)
     return math.sqrt(float(counts @ deviations**2) / (len(counts) - 1) / float(counts.sum()))

@@ -12,7 +12,7 @@ from benchmarks.timing import timed
 from benchmarks.workloads import HESTON, MARKET, VOL
 from greeks import Auto, ImportanceSampling, Localised, NotApplicable, sensitivities
 from greeks.choice import nominal_cost
-from greeks.estimators.estimator import Estimator, PathEstimator, Scene
+from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.greek import greek
 from greeks.run import Answer, Job, answer
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Plan, PseudoRandom, Sobol, schedule
@@ -20,6 +20,7 @@ from pricers.contracts.contract import Contract
 from pricers.estimate import Estimate
 from pricers.models.model import Model
 from pricers.sampling.sampling import Sampling
+from pricers.scenario import Scenario
 
 TITLE = (
     "What does leaving the choice to the pilot cost? (cpu seconds x squared error, its own paths included, over the best rival's)"
@@ -139,7 +140,7 @@ class _Place:
         """The rivals of these names on the same paths."""
         return Job(
             contract=self.contract,
-            scene=Scene(model=self.model, market=MARKET),
+            scene=Scenario(model=self.model, market=MARKET),
             greeks=tuple(greek(name, self.model) for name in greeks),
             estimators=tuple(self.rivals[name] for name in names),
         )

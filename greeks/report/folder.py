@@ -7,7 +7,11 @@ hold a ``.git``. A new report is written into a marked folder inside it. Then, a
    made to that folder, and each file's name becomes a link through it. The contents of the names stay the same.
 2. The marked link is replaced by one to the new report's folder. That is one step of the file system, and the moment at which all
    names get their new contents.
-3. Each file of the new report is moved to its name, in the place of the link. The contents of the names stay the same.
+3. Each file of the new report is put at its name (as a hard link, or a copy), in the place of the link. The contents of the names stay
+   the same. What the links showed is removed a moment later (`_GRACE`), when no reader is on its way through them any more.
+
+A reader that opens one name always finds it, and one report's file behind it, whole. One that opens several finds them of one report or,
+where the switch came in between, of two: the digests in the manifest tell, and to read again is the way out.
 
 A process may be killed at any moment: every name shows the old report, or every name shows the new one, and the next run
 (`prepare`) finishes 3 or undoes 1. Where the file system has no symbolic links, the files are moved one by one, the manifest last; a
@@ -35,6 +39,8 @@ __all__ = ["missing", "prepare", "replaced", "tidy"]
 _FIELD = "output folder"
 _OF_THE_SYSTEM = ("lost+found",)
 _LONGEST_FILE = "crosscheck.parquet"
+_GRACE = 0.1
+"""Seconds that a reader may take from a link to the file that it shows: microseconds, or longer where others have the processor."""
 _PATIENCE = 20.0
 """Seconds that another process may take to put its report in place (milliseconds are usual)."""
 
@@ -92,10 +98,16 @@ def prepare(out: Path) -> Path:
 
 
 def _try(out: Path) -> None:
-    """Write a file as a report would, in a temporary folder beside what is there already: ``out`` itself is not made."""
+    """Write a file as a report would, in a temporary folder beside what is there already: ``out`` itself is not made.
+
+    Removes what such a trial left where its process was killed.
+    """
     made = missing(out)
     there = made[0].parent if made else out
-    marks.clean(there)
+    for place in {there, out.parent} - {out}:
+        with contextlib.suppress(OSError), marks.locked(place) as held:
+            if held is not False:  # it may be a folder of reports itself, in which somebody is just putting one in place
+                marks.clean(place)
     with marks.temporary_folder(there, "probe") as probe:
         deepest = probe.joinpath(*(path.name for path in made))
         deepest.mkdir(parents=True, exist_ok=True)
@@ -258,17 +270,29 @@ def _settle(out: Path) -> None:
         shown = _shown(out, name)
         if shown is not None:
             moved = True
-            if _is_plain(shown):
-                shown.replace(out / name)
-            else:
-                (out / name).unlink()
+            _unpin(out, name, shown)
+    if moved:
+        _flush(out)
+        time.sleep(_GRACE)
     for name in _names(out):
         if marks.purpose(name) in ("link", "swap") and (out / name).is_symlink():
             (out / name).unlink()
         elif marks.purpose(name) == "old":
             shutil.rmtree(out / name, ignore_errors=True)
-    if moved:
-        _flush(out)
+
+
+def _unpin(out: Path, name: str, shown: Path) -> None:
+    """The file that a link of ours shows, in the link's place; it stays where it is, too, for a reader that has read the link already."""
+    if not _is_plain(shown):
+        (out / name).unlink()
+        return
+    swap = out / marks.fresh("swap")
+    try:
+        _keep(shown, swap)
+    except OSError:  # no room for a copy
+        swap.unlink(missing_ok=True)
+        swap = shown
+    swap.replace(out / name)
 
 
 def _shown(out: Path, name: str) -> Path | None:

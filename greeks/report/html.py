@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from pricers.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
+    from jinja2 import Environment
 
     from greeks.book_run import BookRun
 
@@ -34,6 +36,33 @@ MOST_UNKNOWN = 100
 
 def write(run: BookRun, facts: Facts, folder: Path) -> None:
     """Fill the template that is named for the run's kind."""
+    view = _crosscheck(run) if run.kind == "crosscheck" else _risk(run)
+    page = (
+        _templates()
+        .get_template(f"{_TEMPLATES[run.kind]}.html.j2")
+        .render(
+            run=run,
+            facts=facts,
+            version=__version__,
+            software=versions(),
+            errors=run.errors.to_dict("records"),
+            checks=_checks(run.checks, run.greeks),
+            greeks=run.greeks,
+            differing=int(run.verdicts.get("differ", 0)),
+            agreeing=int(run.verdicts.get("agree", 0)),
+            weak=int(run.verdicts.get("too weak to tell", 0)),
+            incomparable=int(run.verdicts.get("not comparable", 0)),
+            judgement=judged(run),
+            nearly_nothing=NEARLY_NOTHING,
+            **view,
+        )
+    )
+    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
+
+
+@cache
+def _templates() -> Environment:
+    """The templates of this package: each is compiled once in a process."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -44,24 +73,7 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
         lstrip_blocks=True,
     )
     environment.filters.update(count=count, plain=plain)
-    view = _crosscheck(run) if run.kind == "crosscheck" else _risk(run)
-    page = environment.get_template(f"{_TEMPLATES[run.kind]}.html.j2").render(
-        run=run,
-        facts=facts,
-        version=__version__,
-        software=versions(),
-        errors=run.errors.to_dict("records"),
-        checks=_checks(run.checks, run.greeks),
-        greeks=run.greeks,
-        differing=int(run.verdicts.get("differ", 0)),
-        agreeing=int(run.verdicts.get("agree", 0)),
-        weak=int(run.verdicts.get("too weak to tell", 0)),
-        incomparable=int(run.verdicts.get("not comparable", 0)),
-        judgement=judged(run),
-        nearly_nothing=NEARLY_NOTHING,
-        **view,
-    )
-    (folder / f"{run.kind}.html").write_text(page, encoding="utf-8", errors="backslashreplace")
+    return environment
 
 
 def _checks(checks: pd.DataFrame, greeks: Sequence[str]) -> list[dict[str, Any]]:

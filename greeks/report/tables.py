@@ -24,8 +24,16 @@ def write(run: BookRun, facts: Facts, folder: Path) -> None:
     if run.kind == "risk":
         _csv(run.totals, folder / "totals.csv")
     if importlib.util.find_spec("pyarrow") is not None:
-        with (folder / f"{run.kind}.parquet").open("wb") as file:  # pyarrow opens no path that is not text
-            run.frame.to_parquet(file, engine="pyarrow", index=False)
+        _parquet(run.frame, folder / f"{run.kind}.parquet")
+
+
+def _parquet(frame: pd.DataFrame, path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    content = pyarrow.Table.from_pandas(frame, preserve_index=False)
+    with path.open("wb") as file:  # pyarrow opens no path that is not text, and pandas 2 gives it the file's path
+        pyarrow.parquet.write_table(content, file)
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:

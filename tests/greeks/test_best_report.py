@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from greeks import Exact, LikelihoodRatio, MarketData, Underlying, risk_report, sensitivities
+from greeks.batch_sums import BatchSums
 from greeks.book_run import choices
 from greeks.cli import main
 from greeks.desk import Desk
@@ -305,15 +306,17 @@ def test_totals_count_what_is_not_resolved():
     common = {"book": "A", "underlying": "X", "greek": "rho", "unit": "", "desk": desk, "factor": 1.0, "quantity": 1.0}
     rng = np.random.default_rng(1)
     batches, counts = rng.normal(size=64), np.full(64, 10.0)
-    known = Term(**common, value=5.0, size=5.0, batches=batches, counts=counts)
-    unknown = Term(**common, value=7.0, size=7.0, resolved=False, batches=batches + 1e6, counts=counts)
-    lost = Term(**(common | {"factor": math.nan}), resolved=False, batches=np.empty(0), counts=np.empty(0))
-    row = totals([known, unknown, lost]).iloc[-1]
+    sums = BatchSums()
+    sums.add(("A", "X", "rho"), batches, counts, quantity=1.0, factor=1.0)
+    known = Term(**common, value=5.0, size=5.0, sampled=True)
+    unknown = Term(**common, value=7.0, size=7.0, resolved=False, sampled=True)
+    lost = Term(**(common | {"factor": math.nan}), resolved=False)
+    row = totals([known, unknown, lost], sums).iloc[-1]
     assert (row["value"], row["trades"], row["missing"], row["not_resolved"]) == (12.0, 2, 1, 1)
     assert row["status"] == "lacks 1 of 3 trades; error without 1 of 3 trades: not resolved"
-    assert row["stderr"] == totals([known]).iloc[-1]["stderr"]
+    assert row["stderr"] == totals([known], sums).iloc[-1]["stderr"] == pytest.approx(batches.std(ddof=1) / 8.0)
     assert row["noisy"] == (row["stderr"] > 0.1 * 12.0)
-    only = totals([unknown]).iloc[-1]
+    only = totals([unknown], BatchSums()).iloc[-1]
     assert only["value"] == 7.0
     assert math.isnan(only["stderr"])
     assert not only["noisy"]

@@ -21,6 +21,14 @@ MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvo
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
 
 
+@pytest.fixture(autouse=True)
+def _as_in_the_foreground():
+    """SIGINT is heeded, also where the tests run as a shell's background job, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -91,14 +99,14 @@ def test_signal_whose_exception_was_lost_ends_the_run_all_the_same(there, monkey
     """An exception inside a callback of the interpreter is printed and forgotten; the next block of paths raises it again."""
     import greeks.risk
 
-    answers = greeks.risk.answers
+    each_answer = greeks.risk.each_answer
 
     def losing(*arguments, **options):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-        return answers(*arguments, **options)
+        return each_answer(*arguments, **options)
 
-    monkeypatch.setattr("greeks.risk.answers", losing)
+    monkeypatch.setattr("greeks.risk.each_answer", losing)
     assert _report() == 143
     assert not Path("out").exists()
 

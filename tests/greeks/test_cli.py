@@ -189,7 +189,7 @@ def test_run_that_is_stopped_leaves_the_report_before_it(there, sign, code):
     assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == before
     assert sorted(path.name for path in there.iterdir()) == ["book.csv", "market.toml", "out"]
     if sign == signal.SIGINT:
-        assert (out, error.count("\n")) == ("", 1)
+        assert (out, error.count("\n")) == ("", 1), error
         assert "interrupted" in error
 
 

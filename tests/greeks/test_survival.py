@@ -80,7 +80,7 @@ def test_the_kernel_is_its_plain_twin_and_its_slopes_the_twins_differences(kind,
     steps = GBM(vol=vol).paths(block, Observation(DATES, DATES), MARKET).law.steps(("spot", "vol", "rate"))
     total = Total.of(steps)
     claim, tilts = _reference(contract, total, len(DATES))
-    found = _survivors(contract, claim, tilts, steps, total, True)
+    found = _survivors(contract, claim, tilts, replace(steps, second_order=True), total)
     intervals = np.diff(DATES, prepend=0.0)
     for lane in (0, 13, 127, 128, 299):
         normals = block.normals()[:, lane].tolist()
@@ -112,7 +112,7 @@ def test_the_kernel_is_its_twin_where_every_lane_has_steps_of_its_own(kind, leve
     total = Total.of(steps)
     claim, tilts = _reference(contract, total, 5)
     assert claim.image is None
-    found = _survivors(contract, claim, tilts, steps, total, True)
+    found = _survivors(contract, claim, tilts, replace(steps, second_order=True), total)
     for lane in (0, 1, 50, 127, 128, 199):
 
         def there(spot=0.0, other=0.0, lane=lane):

@@ -18,8 +18,9 @@ from greeks.estimators.auto import Auto, Best, Chosen
 from greeks.estimators.estimator import Estimator
 from greeks.greek import STANDARD, Greek, greek
 from greeks.portfolio import Portfolio, Position, Reject
-from greeks.run import Answer, Job, answer
+from greeks.run import answer
 from greeks.sensitivity import _names
+from greeks.tasks import Answer, Job
 from pricers.errors import InvalidInput
 from pricers.kernel import instruction_set
 from pricers.market import DAYS_PER_YEAR

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from greeks.estimators.auto import Chosen
-from greeks.estimators.estimator import Estimator, PathEstimator
+from greeks.estimators.estimator import Estimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -13,26 +13,13 @@ from greeks.estimators.pathwise import Pathwise
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.errors import NotApplicable
 from pricers.plan import Plan
 from pricers.scenario import Scenario
 
-__all__ = ["WITNESSED", "check_of", "concrete", "path_check", "path_dependent", "refusal", "witness_of"]
+__all__ = ["WITNESSED", "check_of", "concrete", "path_check", "path_dependent", "witness_of"]
 
 WITNESSED = ("delta", "vega", "rho")
 """The Greeks of path-dependent trades beside which the likelihood ratio's number stands, whatever made them."""
-
-
-def refusal(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
-    """Why an estimator does not answer, or None where it does."""
-    try:
-        if isinstance(estimator, PathEstimator):
-            estimator.recipe(greek, contract, scene, plan)
-        elif isinstance(estimator, Exact):
-            estimator.value(greek, contract, scene)
-    except NotApplicable as reason:
-        return str(reason)
-    return None
 
 
 def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
@@ -42,7 +29,7 @@ def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scen
     that answers would be ``estimator`` itself, the likelihood ratio. A price by paths has no other check than a formula: all
     path estimators average the same payoffs.
     """
-    own = _within(estimator)
+    own = estimator.methods
     if not greek.parameters and not isinstance(estimator, Exact):
         order: tuple[Estimator, ...] = (Exact(),)
     else:
@@ -61,7 +48,7 @@ def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Sc
     too noisy for many a barrier option to tell anything. A price by formula, or by a method that integrates part of the path in closed
     form, is held against the plain average of the payoffs, which is the likelihood ratio's price; any other price is such an average.
     """
-    own = _within(estimator)
+    own = estimator.methods
     formula = isinstance(estimator, Exact)
     order: tuple[Estimator, ...] = (Pathwise(), *((OneStepSurvival(),) if formula else ()), LikelihoodRatio(), FiniteDifference())
     if not greek.parameters:
@@ -92,15 +79,10 @@ def concrete(estimator: Estimator, greek: str) -> Estimator:
     return (estimator.method(greek) or estimator) if isinstance(estimator, Chosen) else estimator
 
 
-def _within(estimator: Estimator) -> str:
-    """The names of all methods that an estimator is made of, as in "pathwise with controls", or may choose among."""
-    return " ".join((estimator.name, *(method.name for method in getattr(estimator, "candidates", ()))))
-
-
 def _answers(candidate: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> bool:
     try:
         if isinstance(candidate, Exact):
             return math.isfinite(candidate.value(greek, contract, scene))
-        return refusal(candidate, greek, contract, scene, plan) is None
+        return candidate.refusal(greek, contract, scene, plan) is None
     except Exception:  # a formula that breaks down is no check, and no reason to lose the number it would have checked
         return False

@@ -5,21 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from greeks.checks import refusal
 from greeks.estimators.auto import Auto, Best, Chosen, Ranked
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.estimator import PathEstimator
+from greeks.tasks import Answer, Job
 from pricers.errors import NotApplicable
 from pricers.estimate import LEAST_EFFECTIVE, Estimate, Statistics
 from pricers.exact import exact_greeks
 from pricers.plan import Plan
 from pricers.sampling.pseudo_random import Automatic
 from pricers.sampling.sobol import Sobol
-
-if TYPE_CHECKING:
-    from greeks.run import Answer, Job
 
 __all__ = ["chosen", "nominal_cost", "sampling"]
 
@@ -282,7 +278,7 @@ def _update(rankings: dict[int, Rankings | Exception], found: dict[int, Rankings
 
 def _answers(candidate: PathEstimator, job: Job, plan: Plan) -> bool:
     try:
-        return any(refusal(candidate, greek, job.contract, job.scene, plan) is None for greek in job.greeks)
+        return any(candidate.refusal(greek, job.contract, job.scene, plan) is None for greek in job.greeks)
     except Exception:  # what is wrong with the job is for its own run to say
         return True
 

@@ -14,8 +14,9 @@ from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.pathwise import Pathwise
 from greeks.greek import STANDARD, greek
 from greeks.natural_size import natural_sizes
-from greeks.run import Answer, Job, answer
+from greeks.run import answer
 from greeks.sensitivity import _names
+from greeks.tasks import Answer, Job
 from pricers.contracts.contract import Contract
 from pricers.estimate import Estimate, student, symmetric, why_unknown
 from pricers.market import Market

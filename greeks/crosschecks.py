@@ -32,7 +32,6 @@ from greeks.book_run import (
     terms_of,
     threads_used,
 )
-from greeks.checks import refusal
 from greeks.comparison import most_certain, pairs, threshold, verdicts
 from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
@@ -43,7 +42,7 @@ from greeks.markets import MarketData, Underlying
 from greeks.methods import estimators
 from greeks.natural_size import natural_sizes
 from greeks.portfolio import Position, Reject, read_portfolio
-from greeks.run import Answer
+from greeks.tasks import Answer
 from greeks.totals import totals
 from pricers.errors import InvalidInput
 from pricers.plan import Plan
@@ -191,7 +190,7 @@ def _case(position: Position, names: Iterable[str], plan: Plan) -> _Case:
     for method in _methods():
         try:
             for wanted in known:
-                refusal(method, wanted, position.contract, scene_of(position), plan)
+                method.refusal(wanted, position.contract, scene_of(position), plan)
         except Exception as error:
             broken[method.name] = described(error)
         else:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from greeks.sampler import GreekSampler
+from greeks.tasks import Answer, Job
 from pricers.discretisation import coarser, halvings, largest, remark, share, unmeasured
 from pricers.estimate import Estimate, Moments, controlled
 from pricers.plan import Plan
-
-if TYPE_CHECKING:
-    from greeks.run import Answer, Job, _GreekSampler
 
 __all__ = ["add_biases"]
 
@@ -22,14 +20,14 @@ few points out, so that its coarse grids cost as much as the fine one and are sh
 
 
 def add_biases(
-    cases: Sequence[tuple[Job, _GreekSampler | Exception, Answer | Exception]], plan: Plan, *, threads: int | None = None
+    cases: Sequence[tuple[Job, GreekSampler | Exception, Answer | Exception]], plan: Plan, *, threads: int | None = None
 ) -> None:
     """Put into every sampled estimate the bias that its time grid leaves, as far as its model's paths have one.
 
     It is measured by `pricers.discretisation.halvings`, with the estimator's controls taken off the differences as they are taken off
     the number itself, and is added to a bias that the estimator has of its own.
     """
-    shares: dict[int, list[tuple[_GreekSampler, Answer]]] = {}
+    shares: dict[int, list[tuple[GreekSampler, Answer]]] = {}
     for job, sampler, found in cases:
         if not job.scene.model.discretised or isinstance(sampler, Exception) or isinstance(found, Exception):
             continue
@@ -43,7 +41,7 @@ def add_biases(
                 found.estimates[key], found.step_biases[key] = _with_bias(found.estimates[key], key, sampler, levels)
 
 
-def _share_in_book(sampler: _GreekSampler) -> int:
+def _share_in_book(sampler: GreekSampler) -> int:
     """By the trade's own dates alone, so that it has the same bias in any book."""
     dates = sampler.observed.index
     points = int(dates[-1]) + 1
@@ -51,7 +49,7 @@ def _share_in_book(sampler: _GreekSampler) -> int:
 
 
 def _with_bias(
-    estimate: Estimate, key: tuple[str, str], sampler: _GreekSampler, levels: Sequence[Sequence[Moments]] | Exception
+    estimate: Estimate, key: tuple[str, str], sampler: GreekSampler, levels: Sequence[Sequence[Moments]] | Exception
 ) -> tuple[Estimate, tuple[float, float]]:
     """The estimate with the bias of its time steps, and that bias with its standard error."""
     if isinstance(levels, Exception):

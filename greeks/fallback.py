@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from greeks.estimators.auto import Chosen
 from greeks.estimators.estimator import Estimator, PathEstimator
-
-if TYPE_CHECKING:
-    from greeks.run import Answer, Job
+from greeks.tasks import Answer, Job
 
 __all__ = ["fall_back"]
 

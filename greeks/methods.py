@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
+import inspect
 import pkgutil
-import re
 from functools import cache
 from typing import Any
 
@@ -17,12 +16,14 @@ __all__ = ["classes", "estimators", "method"]
 
 @cache
 def estimators() -> dict[str, Estimator]:
-    """Estimators that can be asked for by name, as they are by default: `LikelihoodRatio` is "likelihood_ratio"."""
-    found: dict[str, Estimator] = {}
-    for kind in classes("greeks.estimators", Estimator):
-        with contextlib.suppress(TypeError, InvalidInput):  # abstract, or nothing without arguments
-            found[re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()] = kind()
-    return {name: estimator for name, estimator in found.items() if hasattr(estimator, "name")}
+    """Estimators that can be asked for by name (or `Estimator.keyword`), as they are by default: those that need no arguments."""
+    found = [kind() for kind in classes("greeks.estimators", Estimator) if _needs_nothing(kind)]
+    return {estimator.keyword or estimator.name: estimator for estimator in found}
+
+
+def _needs_nothing(kind: type[Estimator]) -> bool:
+    given = inspect.signature(kind).parameters.values()
+    return kind is not Estimator and not inspect.isabstract(kind) and all(p.default is not p.empty for p in given)
 
 
 def method(given: Estimator | str | None, *, default: str) -> Estimator:

@@ -10,7 +10,7 @@ from typing import Any
 from greeks.batch_sums import BatchSums
 from greeks.book_run import FAILED, OK, TERMS, Question, described, failure, scene_of, terms_of
 from greeks.cells import excerpt
-from greeks.checks import WITNESSED, check_of, concrete, path_check, path_dependent, refusal, witness_of
+from greeks.checks import WITNESSED, check_of, concrete, path_check, path_dependent, witness_of
 from greeks.comparison import Verdict, most_certain, verdicts
 from greeks.desk import desk
 from greeks.estimators.auto import Auto, Best, Chosen
@@ -19,7 +19,7 @@ from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek, greek
 from greeks.natural_size import natural_sizes
 from greeks.portfolio import Position, Reject
-from greeks.run import Answer
+from greeks.tasks import Answer
 from greeks.totals import Term
 from pricers.errors import InvalidInput
 from pricers.estimate import Estimate
@@ -181,7 +181,7 @@ class Case:
         contract, scene = self.position.contract, scene_of(self.position)
         for name, known in self.greeks.items():
             try:
-                reason = None if _by_formula(method, name) else refusal(method, known, contract, scene, plan)
+                reason = None if _by_formula(method, name) else method.refusal(known, contract, scene, plan)
             except Exception as error:
                 self.failures[name] = _broken(error, self.position.estimator)
                 continue

@@ -15,7 +15,8 @@ from greeks.estimators.estimator import Estimator
 from greeks.estimators.importance import Searched
 from greeks.greek import STANDARD, greek
 from greeks.methods import method
-from greeks.run import Answer, Job, answer, prepared
+from greeks.run import answer, prepared
+from greeks.tasks import Answer, Job
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput
 from pricers.estimate import Estimate

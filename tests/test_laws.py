@@ -35,7 +35,8 @@ from greeks import (
 from greeks.estimators.estimator import PathEstimator
 from greeks.greek import STANDARD, greek
 from greeks.methods import estimators
-from greeks.run import Job, answer
+from greeks.run import answer
+from greeks.tasks import Job
 from pricers import (
     GBM,
     Antithetic,

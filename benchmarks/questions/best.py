@@ -18,7 +18,8 @@ from benchmarks.workloads import MARKET, WORKLOADS, Workload
 from greeks import Auto, Combined, Exact, LikelihoodRatio, NotApplicable, Pathwise
 from greeks.estimators.estimator import Estimator
 from greeks.greek import greek
-from greeks.run import Job, answer
+from greeks.run import answer
+from greeks.tasks import Job
 from pricers import Plan, PseudoRandom, Sobol
 from pricers.scenario import Scenario
 

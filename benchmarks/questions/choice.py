@@ -14,7 +14,8 @@ from greeks import Auto, ImportanceSampling, Localised, NotApplicable, sensitivi
 from greeks.choice import nominal_cost
 from greeks.estimators.estimator import Estimator, PathEstimator
 from greeks.greek import greek
-from greeks.run import Answer, Job, answer
+from greeks.run import answer
+from greeks.tasks import Answer, Job
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Plan, PseudoRandom, Sobol, schedule
 from pricers.contracts.contract import Contract
 from pricers.estimate import Estimate

@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-import greeks.run
+import greeks.sampler
 import pricers.models.gbm
 import pricers.simulation
 from benchmarks import c_kernel
@@ -138,7 +138,7 @@ def _stages(run: Callable[[], object], model: Model, path_steps: int, steps: int
         (pricers.models.gbm._LogNormal, "score", "scores"),
         (ConditionalNormal, "score", "scores"),
         (Asian, "payoff", "payoff"),
-        (greeks.run._GreekSampler, "sample", "payoff x score"),
+        (greeks.sampler.GreekSampler, "sample", "payoff x score"),
         (pricers.simulation, "comoments", "moments"),
         (pricers.simulation, "pool", "moments"),
     )

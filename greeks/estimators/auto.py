@@ -68,6 +68,11 @@ class Auto(Estimator):
     candidates: tuple[PathEstimator, ...] = field(default_factory=_candidates)
     rare: PathEstimator | None = field(default_factory=ImportanceSampling)
 
+    @property
+    def methods(self) -> frozenset[str]:
+        """See `Estimator.methods`."""
+        return frozenset({self.name}).union(*(candidate.methods for candidate in self.candidates))
+
     def __post_init__(self) -> None:
         if not self.candidates or not all(isinstance(c, PathEstimator) and c.unbiased for c in self.candidates):
             raise InvalidInput("candidates", self.candidates, "must be unbiased estimators on paths")
@@ -128,6 +133,7 @@ class Chosen(PathEstimator):
         What a pilot found of Sobol points, where they were chosen.
     """
 
+    second_order: ClassVar[None] = None
     name: str  # type: ignore[misc]
     ranking: Mapping[str, tuple[Ranked, ...]]
     formulas: Mapping[str, float] = field(default_factory=dict)
@@ -168,7 +174,7 @@ class Chosen(PathEstimator):
         if not self.ranking.get(greek.name):
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]
-        recipe = best.estimator.recipe(greek, contract, scene, plan)
+        recipe = best.estimator.checked_recipe(greek, contract, scene, plan)
         compared = [o for o in others if o.known and best.known and best.score > 0.0 and o.even == best.even]
         behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in compared)
         note = f"chosen over {behind} in variance times cost" if behind else "chosen"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.estimator import PathEstimator, Recipe, common_second_order
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, NotApplicable
@@ -44,6 +44,16 @@ class Combined(PathEstimator):
     def name(self) -> str:  # type: ignore[override]
         """All names."""
         return " + ".join(estimator.name for estimator in self.estimators)
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """See `Estimator.methods`."""
+        return frozenset({self.name}).union(*(each.methods for each in self.estimators))
+
+    @property
+    def second_order(self) -> frozenset[tuple[str, ...]] | None:  # type: ignore[override]
+        """What all that it is made of have."""
+        return common_second_order(self.estimators)
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""

@@ -9,7 +9,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
 from greeks.estimators.first_touch import worths
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -124,6 +124,7 @@ class Conditional(PathEstimator):
     """
 
     name: ClassVar[str] = "conditional"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
@@ -141,8 +142,6 @@ class Conditional(PathEstimator):
                 raise NotApplicable(
                     f"conditional values are of vanillas and digitals, not {contract.family}; use LikelihoodRatio()"
                 )
-        if len(greek.parameters) > 1 and greek.parameters != ("spot", "spot"):
-            raise NotApplicable(f"conditional values have no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
 

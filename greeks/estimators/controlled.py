@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.estimator import PathEstimator, Recipe, common_second_order
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -55,6 +56,7 @@ class Controlled(PathEstimator):
         To use instead of the relatives. Their dates must be among the contract's: claims on the last date, or on all of them.
     """
 
+    keyword: ClassVar[str] = "controlled"
     estimator: PathEstimator = field(default_factory=LikelihoodRatio)
     by: PathEstimator | None = None
     claims: tuple[Contract, ...] | None = None
@@ -67,6 +69,18 @@ class Controlled(PathEstimator):
     def name(self) -> str:  # type: ignore[override]
         """The inner estimator's, with what is added to it."""
         return f"{self.estimator.name} with controls" + (f" by {self.by.name}" if self.by is not None else "")
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """See `Estimator.methods`."""
+        return frozenset({self.name}).union(
+            *(each.methods for each in (self.estimator, *((self.by,) if self.by is not None else ())))
+        )
+
+    @property
+    def second_order(self) -> frozenset[tuple[str, ...]] | None:  # type: ignore[override]
+        """What all that it is made of have."""
+        return common_second_order((self.estimator, *((self.by,) if self.by is not None else ())))
 
     @property
     def structural(self) -> bool:  # type: ignore[override]

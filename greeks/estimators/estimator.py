@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -21,7 +21,16 @@ from pricers.requests import Wanted
 from pricers.sampling.tilted import Tilted
 from pricers.scenario import Scenario
 
-__all__ = ["Estimator", "PathEstimator", "Recipe", "Reweighting", "needs_initial_spot_term"]
+__all__ = [
+    "GAMMA",
+    "LIKELIHOOD_RATIO",
+    "Estimator",
+    "PathEstimator",
+    "Recipe",
+    "Reweighting",
+    "common_second_order",
+    "needs_initial_spot_term",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -135,8 +144,20 @@ class Estimator(ABC):
     """A way to a Greek. Frozen; its name says the method."""
 
     name: ClassVar[str]
+    keyword: ClassVar[str] = ""
+    """What tables and the command line call it, where that is shorter than its name."""
+
     unbiased: ClassVar[bool] = True
     """Whether the estimate's mean is the Greek, so that other methods may be held against it."""
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """The names of all methods that it is made of or may choose among, its own included."""
+        return frozenset({self.name})
+
+    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+        """Why it does not answer, or None where it does or cannot say before a run."""
+        return None
 
 
 class PathEstimator(Estimator):
@@ -144,6 +165,9 @@ class PathEstimator(Estimator):
 
     It never averages: standard errors, controls and paired comparisons are made once, for all of them.
     """
+
+    second_order: ClassVar[frozenset[tuple[str, ...]] | None] = frozenset()
+    """The second derivatives that it has, by the parameters in their order; None for any."""
 
     structural: ClassVar[bool] = False
     """Whether it integrates part of the path in closed form, so that its number needs no rare path."""
@@ -167,10 +191,43 @@ class PathEstimator(Estimator):
 
     @abstractmethod
     def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """How to sample ``greek``.
+        """How to sample ``greek``, a derivative that the method has (`checked_recipe` asks for no other).
 
         Raises
         ------
         NotApplicable
             Where this method would be wrong or cannot answer; the text names one that can.
         """
+
+    def checked_recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
+        """`recipe`, where the method has this derivative: the one place that guards second order.
+
+        Raises
+        ------
+        NotApplicable
+            Where it has not, or as `recipe`.
+        """
+        if len(greek.parameters) > 1 and self.second_order is not None and greek.parameters not in self.second_order:
+            instead = "FiniteDifference()" if LIKELIHOOD_RATIO in self.methods else "LikelihoodRatio() or FiniteDifference()"
+            raise NotApplicable(f"{self.name.replace('_', ' ')} has no {greek.name}; use {instead}")
+        return self.recipe(greek, contract, scene, plan)
+
+    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+        """See `Estimator.refusal`."""
+        try:
+            self.checked_recipe(greek, contract, scene, plan)
+        except NotApplicable as reason:
+            return str(reason)
+        return None
+
+
+def common_second_order(estimators: Iterable[PathEstimator]) -> frozenset[tuple[str, ...]] | None:
+    """The second derivatives that all of them have; None for any."""
+    found = [estimator.second_order for estimator in estimators if estimator.second_order is not None]
+    return frozenset.intersection(*found) if found else None
+
+
+LIKELIHOOD_RATIO = "likelihood_ratio"
+
+GAMMA = frozenset({("spot", "spot")})
+"""Second order by the spot alone."""

@@ -10,6 +10,7 @@ from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
 from pricers.exact import exact_greeks
+from pricers.plan import Plan
 from pricers.scenario import Scenario
 
 __all__ = ["Exact"]
@@ -35,3 +36,11 @@ class Exact(Estimator):
                 f"the exact {contract.family} under {scene.model.kind} has no {greek.name}; use LikelihoodRatio()"
             )
         return values[greek.name]
+
+    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+        """See `Estimator.refusal`."""
+        try:
+            self.value(greek, contract, scene)
+        except NotApplicable as reason:
+            return str(reason)
+        return None

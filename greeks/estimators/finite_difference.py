@@ -61,6 +61,7 @@ class FiniteDifference(PathEstimator):
     """
 
     name: ClassVar[str] = "finite_difference"
+    second_order: ClassVar[None] = None
     unbiased: ClassVar[bool] = False
     bump: float | None = None
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.cross_entropy import LARGEST_SHARE, Found, search
-from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting
+from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, common_second_order
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -134,6 +134,7 @@ class ImportanceSampling(PathEstimator):
         segments themselves. A payoff that looks at every date in its own way (staying between two levels) may need more.
     """
 
+    keyword: ClassVar[str] = "importance_sampling"
     prepares: ClassVar[int] = 80_000
     estimator: PathEstimator = field(default_factory=LikelihoodRatio)
     segments: int | None = None
@@ -150,6 +151,16 @@ class ImportanceSampling(PathEstimator):
     def name(self) -> str:  # type: ignore[override]
         """Of the inner estimator, on sampled paths."""
         return f"{self.estimator.name} with importance sampling"
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """See `Estimator.methods`."""
+        return frozenset({self.name}).union(*(each.methods for each in (self.estimator,)))
+
+    @property
+    def second_order(self) -> frozenset[tuple[str, ...]] | None:  # type: ignore[override]
+        """What all that it is made of have."""
+        return common_second_order((self.estimator,))
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`: normals are moved and weighed in so many directions."""
@@ -199,6 +210,16 @@ class Searched(PathEstimator):
     def name(self) -> str:  # type: ignore[override]
         """As before the search."""
         return self.asked.name
+
+    @property
+    def methods(self) -> frozenset[str]:
+        """As before the search."""
+        return self.asked.methods
+
+    @property
+    def second_order(self) -> frozenset[tuple[str, ...]] | None:  # type: ignore[override]
+        """As before the search."""
+        return self.asked.second_order
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""

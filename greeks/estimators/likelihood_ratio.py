@@ -8,10 +8,9 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, needs_initial_spot_term
+from greeks.estimators.estimator import LIKELIHOOD_RATIO, PathEstimator, Recipe, needs_initial_spot_term
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.errors import NotApplicable
 from pricers.paths import Paths
 from pricers.plan import Plan
 from pricers.present_value import present_value
@@ -37,12 +36,11 @@ class LikelihoodRatio(PathEstimator):
     Sources: Broadie and Glasserman (1996), Management Science 42, section 3; Glasserman (2004), section 7.3.
     """
 
-    name: ClassVar[str] = "likelihood_ratio"
+    name: ClassVar[str] = LIKELIHOOD_RATIO
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = frozenset({("spot", "spot"), ("spot", "vol"), ("vol", "vol")})
 
     def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; second derivatives by rate or time are refused (the discount factor moves too)."""
-        if len(greek.parameters) > 1 and not {"rate", "time"}.isdisjoint(greek.parameters):
-            raise NotApplicable(f"the likelihood ratio has no {greek.name}; use FiniteDifference()")
+        """See `PathEstimator.recipe`; second derivatives by rate or time would move the discount factor, too."""
         scene.model.require_score(greek.parameters)
         beside = needs_initial_spot_term(greek, contract)
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.estimators.estimator import PathEstimator, Recipe
-from greeks.estimators.smoothing import Spread, spread_of, typical_width
+from greeks.estimators.smoothing import SECOND_ORDER, Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import positive
@@ -48,6 +48,7 @@ class Localised(PathEstimator):
     """
 
     name: ClassVar[str] = "localised"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = SECOND_ORDER
     width: float | None = None
 
     def __post_init__(self) -> None:

@@ -34,6 +34,9 @@ class Pathwise(PathEstimator):
     """
 
     name: ClassVar[str] = "pathwise"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = frozenset(
+        ("spot", other) for other in ("spot", "vol", "rate", "dividend", "time")
+    )
 
     def work(self, contract: Contract) -> float:
         """See `PathEstimator.work`."""
@@ -44,10 +47,6 @@ class Pathwise(PathEstimator):
         if contract.jumps:
             raise NotApplicable(
                 f"pathwise {greek.name} needs a payoff gradient and {contract.gradient_lacks_because}; use LikelihoodRatio()"
-            )
-        if len(greek.parameters) > 1 and greek.parameters[0] != "spot":
-            raise NotApplicable(
-                f"pathwise {greek.name} would differentiate the payoff twice; use LikelihoodRatio() or FiniteDifference()"
             )
         if contract.uses_initial_spot and greek.parameters == ("spot", "spot"):
             raise NotApplicable(

@@ -29,7 +29,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.contract import Contract
@@ -524,6 +524,7 @@ class Preintegrated(PathEstimator):
     """
 
     name: ClassVar[str] = "preintegrated"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
@@ -537,8 +538,6 @@ class Preintegrated(PathEstimator):
             raise NotApplicable(
                 f"preintegration is for options and digitals on an average, not {contract.family}; use LikelihoodRatio()"
             )
-        if len(greek.parameters) > 1 and greek.parameters != ("spot", "spot"):
-            raise NotApplicable(f"preintegration has no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
         forward = scene.market.spot * np.exp(scene.stretch * scene.market.log_growth(contract.times))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from scipy.special import ndtr
 
 from greeks.estimators.estimator import PathEstimator, Recipe
-from greeks.estimators.smoothing import Spread, spread_of, typical_width
+from greeks.estimators.smoothing import SECOND_ORDER, Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.errors import positive
@@ -41,6 +41,7 @@ class Relaxed(PathEstimator):
     """
 
     name: ClassVar[str] = "relaxed"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = SECOND_ORDER
     unbiased: ClassVar[bool] = False
     width: float | None = None
 

@@ -15,7 +15,10 @@ from pricers.errors import NotApplicable
 from pricers.paths import Paths
 from pricers.scenario import Scenario
 
-__all__ = ["Spread", "spread_of", "typical_width"]
+SECOND_ORDER = frozenset(("spot", other) for other in ("spot", "vol", "dividend"))
+"""Once along the path by the spot, once by score: what does not move the discount factor."""
+
+__all__ = ["SECOND_ORDER", "Spread", "spread_of", "typical_width"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -85,8 +88,6 @@ def spread_of(method: str, greek: Greek, contract: Contract, scene: Scenario) ->
         why = f"a {contract.family} payoff does not say where" if contract.jumps else f"a {contract.family} payoff has none"
         instead = "LikelihoodRatio()" if contract.jumps else "Pathwise()"
         raise NotApplicable(f"{method} spreads a payoff's jump, and {why}; use {instead}")
-    if len(greek.parameters) > 1 and (greek.parameters[0] != "spot" or not {"rate", "time"}.isdisjoint(greek.parameters)):
-        raise NotApplicable(f"{method} has no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
     for parameter in greek.parameters:
         scene.model.require_score((parameter,))
     return Spread(contract, jump)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.estimators.conditional import Claim, Total, select_greek, today, total_return
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
 from greeks.estimators.first_touch import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
@@ -72,6 +72,7 @@ class OneStepSurvival(PathEstimator):
     """
 
     name: ClassVar[str] = "one_step_survival"
+    second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
     def work(self, contract: Contract) -> float:
@@ -84,8 +85,6 @@ class OneStepSurvival(PathEstimator):
             raise NotApplicable(
                 f"one-step survival is for barriers still untouched, not {contract.family}; use LikelihoodRatio()"
             )
-        if len(greek.parameters) > 1 and greek.parameters != ("spot", "spot"):
-            raise NotApplicable(f"one-step survival has no {greek.name}; use LikelihoodRatio() or FiniteDifference()")
         for parameter in greek.parameters:
             scene.model.require_score((parameter,))
 

@@ -8,7 +8,8 @@ import pytest
 
 from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
 from greeks.greek import greek
-from greeks.run import Job, answer
+from greeks.run import answer
+from greeks.tasks import Job
 from pricers import Asian, Barrier, PathFunction, Plan, PseudoRandom, Sobol, schedule
 from pricers.scenario import Scenario
 

@@ -10,7 +10,8 @@ from greeks.choice import chosen
 from greeks.comparison import crosscheck
 from greeks.estimators.auto import Chosen, Ranked
 from greeks.greek import greek
-from greeks.run import Job, answer, prepared
+from greeks.run import answer, prepared
+from greeks.tasks import Job
 from pricers import GBM, Antithetic, Asian, Barrier, European, Heston, Market, Plan, PseudoRandom, Sobol, schedule
 from pricers.scenario import Scenario
 

@@ -13,7 +13,9 @@ from greeks.book_run import Question, answers
 from greeks.estimators.conditional import Conditional
 from greeks.greek import greek
 from greeks.portfolio import read_portfolio
-from greeks.run import Job, _GreekSampler, _Shared, answer
+from greeks.run import answer
+from greeks.sampler import GreekSampler, Shared
+from greeks.tasks import Job
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, Heston, Market, Plan, price, schedule
 from pricers.discretisation import coarser, halvings
 from pricers.draws import Block, Observation
@@ -53,8 +55,8 @@ def samplers(contracts, model, lattice, plan, estimator=LikelihoodRatio()):  # n
         )
         for contract in contracts
     ]
-    shared = _Shared()
-    return [_GreekSampler(job, plan, shared) for job in jobs]
+    shared = Shared()
+    return [GreekSampler(job, plan, shared) for job in jobs]
 
 
 @pytest.mark.parametrize("sampling", [None, Antithetic(), Sobol()], ids=["pseudo-random", "antithetic", "sobol"])

@@ -25,7 +25,8 @@ from greeks import (
 from greeks.cross_entropy import PATHS, _log_densities, _moments, search
 from greeks.estimators.importance import _apply, _unseen, segments
 from greeks.greek import STANDARD, greek
-from greeks.run import Job, answer, prepared
+from greeks.run import answer, prepared
+from greeks.tasks import Job
 from pricers import (
     GBM,
     Antithetic,

@@ -9,7 +9,8 @@ from scipy.special import ndtri
 from greeks import Exact, ImportanceSampling, sensitivities
 from greeks.estimators.importance import _first_noise, _noise, unseen_points
 from greeks.greek import greek
-from greeks.run import Job, answer, prepared
+from greeks.run import answer, prepared
+from greeks.tasks import Job
 from pricers import GBM, Antithetic, AsianDigital, Barrier, Digital, Heston, Market, PathFunction, Plan, schedule
 from pricers.draws import Block
 from pricers.sampling.tilted import Mixture, Tilted

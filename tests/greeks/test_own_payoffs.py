@@ -18,7 +18,8 @@ from greeks import (
     sensitivities,
 )
 from greeks.greek import greek
-from greeks.run import Job, answer
+from greeks.run import answer
+from greeks.tasks import Job
 from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, PseudoRandom, schedule
 from pricers.contracts import path_function
 from pricers.exact import exact_greeks

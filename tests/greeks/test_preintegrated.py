@@ -350,7 +350,7 @@ def test_what_it_refuses():
     barrier = Barrier(option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=DATES)
     with pytest.raises(NotApplicable, match=r"options and digitals on an average, not barrier; use LikelihoodRatio\(\)"):
         ask(barrier, "delta")
-    with pytest.raises(NotApplicable, match=r"preintegration has no vanna; use LikelihoodRatio\(\) or FiniteDifference\(\)"):
+    with pytest.raises(NotApplicable, match=r"preintegrated has no vanna; use LikelihoodRatio\(\) or FiniteDifference\(\)"):
         ask(Asian(option="call", strike=100.0, fixings=DATES), "vanna")
 
 

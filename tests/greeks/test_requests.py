@@ -73,7 +73,7 @@ def test_everything_that_is_asked_of_paths_was_planned(contract, model, unplanne
 
 
 def test_what_was_not_planned_is_noticed(unplanned, monkeypatch):
-    monkeypatch.setattr("greeks.run._wanted", lambda *_: Wanted())
+    monkeypatch.setattr("greeks.sampler._wanted", lambda *_: Wanted())
     for model in MODELS.values():
         sensitivities(CONTRACTS["asian"], model, MARKET, greeks=("vega", "rho"), estimator="pathwise", plan=PLAN, threads=1)
     assert {name for name, _ in unplanned} == {"unplanned", "_unplanned", "variance path"}

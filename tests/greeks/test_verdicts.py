@@ -11,7 +11,8 @@ from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosschec
 from greeks.comparison import most_certain, threshold, verdicts
 from greeks.greek import greek
 from greeks.natural_size import move, natural_sizes
-from greeks.run import Answer, Job, answer
+from greeks.run import answer
+from greeks.tasks import Answer, Job
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Market, Plan, schedule
 from pricers.estimate import Estimate
 from pricers.scenario import Scenario

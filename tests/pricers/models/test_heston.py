@@ -11,7 +11,8 @@ from scipy.special import ndtr
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import greek
-from greeks.run import Job, answer
+from greeks.run import answer
+from greeks.tasks import Job
 from pricers import (
     QE,
     Asian,

@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from pricers import moments, philox, special
-from pricers.kernel import kernel
+from pricers.engine import moments
+from pricers.numerics import elementary as special
+from pricers.numerics.kernel import kernel
+from pricers.random_numbers import philox
 
 TIMES, LANES, ROWS, ATOM = 64, 512, 8, 64
 

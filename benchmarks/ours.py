@@ -11,11 +11,11 @@ from benchmarks.settings import Settings
 from benchmarks.timing import timed
 from benchmarks.workloads import MARKET, Workload
 from greeks import Sensitivities, sensitivities
-from greeks.estimators.estimator import Estimator
+from greeks.estimators.base import Estimator
 from pricers import Plan, PseudoRandom
 from pricers.contracts.contract import Contract
 from pricers.models.model import Model
-from pricers.sampling.sampling import Sampling
+from pricers.random_numbers.sampling import Sampling
 
 __all__ = ["measure", "measure_contract"]
 

@@ -21,7 +21,7 @@ DAYS = 365.0
 def heston() -> Model | None:
     """The toolkit's Heston model, or None where it has none."""
     try:
-        from pricers.models.heston import Heston
+        from pricers.models.heston.heston import Heston
     except ImportError:
         return None
     return Heston(**HESTON)

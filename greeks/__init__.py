@@ -6,7 +6,7 @@ from pricers.lazy import lazy
 from pricers.version import __version__
 
 if TYPE_CHECKING:
-    from greeks.comparison import crosscheck
+    from greeks.engine.sensitivity import Sensitivities, sensitivities
     from greeks.estimators.auto import Auto, Best
     from greeks.estimators.combined import Combined
     from greeks.estimators.conditional import Conditional
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from greeks.estimators.preintegrated import Preintegrated
     from greeks.estimators.relaxed import Relaxed
     from greeks.estimators.survival import OneStepSurvival
-    from greeks.markets import MarketData, Underlying, load_market
-    from greeks.risk import risk_report
-    from greeks.sensitivity import Sensitivities, sensitivities
+    from greeks.portfolio.market_data import MarketData, Underlying, load_market
+    from greeks.portfolio.risk import risk_report
+    from greeks.validation.crosscheck import crosscheck
+    from pricers.engine.estimate import Estimate
     from pricers.errors import InvalidInput, NotApplicable
-    from pricers.estimate import Estimate
 
 __all__ = [
     "Auto",
@@ -62,24 +62,24 @@ __getattr__ = lazy(
         "Combined": "greeks.estimators.combined",
         "Conditional": "greeks.estimators.conditional",
         "Controlled": "greeks.estimators.controlled",
-        "Estimate": "pricers.estimate",
+        "Estimate": "pricers.engine.estimate",
         "Exact": "greeks.estimators.exact",
         "FiniteDifference": "greeks.estimators.finite_difference",
         "ImportanceSampling": "greeks.estimators.importance",
         "InvalidInput": "pricers.errors",
         "LikelihoodRatio": "greeks.estimators.likelihood_ratio",
         "Localised": "greeks.estimators.localised",
-        "MarketData": "greeks.markets",
+        "MarketData": "greeks.portfolio.market_data",
         "NotApplicable": "pricers.errors",
         "OneStepSurvival": "greeks.estimators.survival",
         "Pathwise": "greeks.estimators.pathwise",
         "Preintegrated": "greeks.estimators.preintegrated",
         "Relaxed": "greeks.estimators.relaxed",
-        "Sensitivities": "greeks.sensitivity",
-        "Underlying": "greeks.markets",
-        "crosscheck": "greeks.comparison",
-        "load_market": "greeks.markets",
-        "risk_report": "greeks.risk",
-        "sensitivities": "greeks.sensitivity",
+        "Sensitivities": "greeks.engine.sensitivity",
+        "Underlying": "greeks.portfolio.market_data",
+        "crosscheck": "greeks.validation.crosscheck",
+        "load_market": "greeks.portfolio.market_data",
+        "risk_report": "greeks.portfolio.risk",
+        "sensitivities": "greeks.engine.sensitivity",
     },
 )

@@ -1,6 +1,6 @@
 """``python -m greeks``."""
 
-from greeks.cli import main
+from greeks.commands.cli import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

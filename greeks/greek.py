@@ -21,7 +21,7 @@ class Greek:
     ----------
     name : str
     parameters : tuple of str
-        What is differentiated by, as `pricers.paths.Law` names it; empty for the price.
+        What is differentiated by, as `pricers.paths.paths.Law` names it; empty for the price.
     unit : str
     sign : float
         -1 for theta, which is minus the derivative by maturity.

@@ -6,26 +6,26 @@ from pricers.lazy import lazy
 from pricers.version import __version__
 
 if TYPE_CHECKING:
-    from pricers.calibration import HestonFit, calibrate_heston
+    from pricers.calibration.heston import HestonFit, calibrate_heston
     from pricers.contracts.asian import Asian
     from pricers.contracts.asian_digital import AsianDigital
     from pricers.contracts.barrier import Barrier
     from pricers.contracts.digital import Digital
     from pricers.contracts.european import European
     from pricers.contracts.path_function import PathFunction
-    from pricers.dates import schedule
+    from pricers.contracts.schedule import schedule
+    from pricers.engine.estimate import Estimate
+    from pricers.engine.plan import Plan
+    from pricers.engine.pricing import price
     from pricers.errors import InvalidInput, NotApplicable
-    from pricers.estimate import Estimate
     from pricers.exact.registry import exact_greeks
-    from pricers.market import ImpliedVolSurface, Market, ZeroCurve
-    from pricers.models.gbm import GBM
-    from pricers.models.heston import Heston
-    from pricers.models.heston_euler import FullTruncationEuler
-    from pricers.models.heston_qe import QE
-    from pricers.plan import Plan
-    from pricers.pricing import price
-    from pricers.sampling.pseudo_random import Antithetic, Automatic, PseudoRandom
-    from pricers.sampling.sobol import Sobol
+    from pricers.market.market import ImpliedVolSurface, Market, ZeroCurve
+    from pricers.models.gbm.gbm import GBM
+    from pricers.models.heston.full_truncation_euler import FullTruncationEuler
+    from pricers.models.heston.heston import Heston
+    from pricers.models.heston.qe import QE
+    from pricers.random_numbers.pseudo_random import Antithetic, Automatic, PseudoRandom
+    from pricers.random_numbers.sobol import Sobol
 
 __all__ = [
     "GBM",
@@ -60,31 +60,31 @@ __all__ = [
 __getattr__ = lazy(
     __name__,
     {
-        "Antithetic": "pricers.sampling.pseudo_random",
-        "Automatic": "pricers.sampling.pseudo_random",
+        "Antithetic": "pricers.random_numbers.pseudo_random",
+        "Automatic": "pricers.random_numbers.pseudo_random",
         "Asian": "pricers.contracts.asian",
         "AsianDigital": "pricers.contracts.asian_digital",
         "Barrier": "pricers.contracts.barrier",
         "Digital": "pricers.contracts.digital",
-        "Estimate": "pricers.estimate",
+        "Estimate": "pricers.engine.estimate",
         "European": "pricers.contracts.european",
-        "FullTruncationEuler": "pricers.models.heston_euler",
-        "GBM": "pricers.models.gbm",
-        "Heston": "pricers.models.heston",
-        "HestonFit": "pricers.calibration",
-        "ImpliedVolSurface": "pricers.market",
+        "FullTruncationEuler": "pricers.models.heston.full_truncation_euler",
+        "GBM": "pricers.models.gbm.gbm",
+        "Heston": "pricers.models.heston.heston",
+        "HestonFit": "pricers.calibration.heston",
+        "ImpliedVolSurface": "pricers.market.market",
         "InvalidInput": "pricers.errors",
-        "Market": "pricers.market",
+        "Market": "pricers.market.market",
         "NotApplicable": "pricers.errors",
         "PathFunction": "pricers.contracts.path_function",
-        "Plan": "pricers.plan",
-        "PseudoRandom": "pricers.sampling.pseudo_random",
-        "QE": "pricers.models.heston_qe",
-        "Sobol": "pricers.sampling.sobol",
-        "ZeroCurve": "pricers.market",
-        "calibrate_heston": "pricers.calibration",
+        "Plan": "pricers.engine.plan",
+        "PseudoRandom": "pricers.random_numbers.pseudo_random",
+        "QE": "pricers.models.heston.qe",
+        "Sobol": "pricers.random_numbers.sobol",
+        "ZeroCurve": "pricers.market.market",
+        "calibrate_heston": "pricers.calibration.heston",
         "exact_greeks": "pricers.exact.registry",
-        "price": "pricers.pricing",
-        "schedule": "pricers.dates",
+        "price": "pricers.engine.pricing",
+        "schedule": "pricers.contracts.schedule",
     },
 )

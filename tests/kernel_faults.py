@@ -82,7 +82,7 @@ def run():
 GREEKS = """
 import greeks, pricers, pandas
 from greeks.sensitivity import sensitivities
-import greeks.estimators.likelihood_ratio, pricers.models.gbm, pricers.contracts.asian
+import greeks.estimators.likelihood_ratio, pricers.models.gbm.gbm, pricers.contracts.asian
 
 expected = {expected}
 

@@ -7,12 +7,17 @@ import subprocess
 import sys
 import time
 
-import pricers.interpreted
-import pricers.kernel
-import pricers.kernel_entry
-import pricers.trusted_folder
+import pricers.numerics.interpreted
+import pricers.numerics.kernel
+import pricers.numerics.kernel_entry
+import pricers.numerics.trusted_folder
 
-MACHINERY = (pricers.interpreted, pricers.kernel, pricers.kernel_entry, pricers.trusted_folder)
+MACHINERY = (
+    pricers.numerics.interpreted,
+    pricers.numerics.kernel,
+    pricers.numerics.kernel_entry,
+    pricers.numerics.trusted_folder,
+)
 
 CALLEE = """
 from pricers.kernel import device, kernel
@@ -43,13 +48,13 @@ def unkept(x):
 
 MAIN = """
 import json, sys
-import pricers.kernel
+import pricers.numerics.kernel
 {before}
 from pricers.caller import outer, unkept
 value = outer(2.0)
 unkept(1.0)
 stats = outer.stats
-place = pricers.kernel.cache_place()
+place = pricers.numerics.kernel.cache_place()
 print(json.dumps(dict(
     value=value, hits=sum(stats.cache_hits.values()), misses=sum(stats.cache_misses.values()),
     unkept_hits=sum(unkept.stats.cache_hits.values()), folder=place and str(place.folder),

@@ -12,11 +12,11 @@ import pytest
 from scipy.stats import qmc
 
 from pricers import GBM, Asian, Market, exact_greeks, schedule
-from pricers.sampling import sobol
+from pricers.random_numbers import sobol
 
 FIRST_USE = """
 import json, sys, threading, warnings
-import greeks.estimators.pathwise, pricers.contracts.asian, pricers.models.gbm, pricers.sampling.sobol  # all but SciPy's tables
+import greeks.estimators.pathwise, pricers.contracts.asian, pricers.models.gbm.gbm, pricers.random_numbers.sobol  # all but SciPy's tables
 from greeks import sensitivities
 from pricers import GBM, Asian, Market, Plan, Sobol, schedule
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_session import SESSION, run
 
-from pricers.kernel import instruction_set
+from pricers.numerics.kernel import instruction_set
 
-SAID = "import json; from pricers.kernel import instruction_set; print(json.dumps(instruction_set()))"
+SAID = "import json; from pricers.numerics.kernel import instruction_set; print(json.dumps(instruction_set()))"
 
 
 def test_the_instruction_set_is_that_of_the_process_and_changes_with_it():

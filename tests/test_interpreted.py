@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from small_session import SESSION, run
 
-from pricers import interpreted, special
-from pricers.kernel import kernel
+from pricers.numerics import elementary as special
+from pricers.numerics import interpreted
+from pricers.numerics.kernel import kernel
 
 
 def test_every_kind_of_estimator_gives_the_compiled_numbers():

@@ -32,11 +32,11 @@ from greeks import (
     crosscheck,
     sensitivities,
 )
-from greeks.estimators.estimator import PathEstimator
+from greeks.engine.registry import estimators
+from greeks.engine.run import answer
+from greeks.engine.tasks import Job
+from greeks.estimators.base import PathEstimator
 from greeks.greek import STANDARD, greek
-from greeks.methods import estimators
-from greeks.run import answer
-from greeks.tasks import Job
 from pricers import (
     GBM,
     Antithetic,
@@ -53,9 +53,9 @@ from pricers import (
     Sobol,
     schedule,
 )
-from pricers.draws import Block
-from pricers.estimate import controlled
-from pricers.scenario import Scenario
+from pricers.engine.estimate import controlled
+from pricers.models.scenario import Scenario
+from pricers.random_numbers.path_block import Block
 
 ROOT = Path(__file__).parents[1]
 LR = LikelihoodRatio()
@@ -288,7 +288,7 @@ def test_same_bits_for_any_block(monkeypatch):
     plan = Plan(paths=5_000, seed=5)
     found = []
     for lanes in (64, 192, 1024, 8192):
-        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found.append(_bits(answer(jobs, plan, threads=2)))
     assert all(other == found[0] for other in found[1:])
 
@@ -302,7 +302,7 @@ def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, mon
     job = Job(contract=contract, scene=scene, greeks=names, estimators=(estimator,))
     found = []
     for lanes, threads in ((64, 2), (192, 1), (1024, 2)):
-        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found.append(_bits(answer([job], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
     assert all(other == found[0] for other in found[1:])
 
@@ -318,8 +318,8 @@ def test_nothing_of_a_block_outlives_it(model, monkeypatch):
             super().__init__(**kwargs)
             born.append(weakref.ref(self))
 
-    monkeypatch.setattr(pricers.simulation, "Block", Watched)
-    monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers: 64)
+    monkeypatch.setattr(pricers.engine.simulation, "Block", Watched)
+    monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers: 64)
     scene, names = Scenario(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
     contracts = cases.SAMPLED["seasoned arithmetic asian digital put"], cases.EXACT["down-and-out call"]
     for methods in ((LR,), (FiniteDifference(),), (OneStepSurvival(), Preintegrated(), Localised())):
@@ -525,7 +525,7 @@ def test_same_bits_for_other_samplings(sampling, monkeypatch):
     jobs, plan = [_job(c) for c in cases.EXACT.values()], Plan(paths=2**11, seed=5, sampling=sampling)
     found = []
     for lanes in (64, 128, 512):
-        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found += [_bits(answer(jobs, plan, threads=threads)) for threads in (1, 2)]
     assert all(other == found[0] for other in found[1:])
 
@@ -560,7 +560,9 @@ def test_a_contract_knows_no_model_and_a_model_no_contract():
     for path in _modules(pricers):
         names = list(_imports(path))
         if path.parent.name == "contracts":
-            assert not [n for n in names if n.startswith(("pricers.models", "pricers.market", "pricers.plan"))], path
+            assert not [n for n in names if n.startswith(("pricers.models", "pricers.market.market", "pricers.engine.plan"))], (
+                path
+            )
         if path.parent.name == "models":
             assert not [n for n in names if n.startswith("pricers.contracts")], path
 

@@ -20,8 +20,8 @@ import pytest
 import greeks
 import greeks.expectation
 import pricers
-from greeks.comparison import Verdict
-from greeks.portfolio import read_portfolio
+from greeks.portfolio.read_trades import read_portfolio
+from greeks.validation.crosscheck import Verdict
 from pricers import GBM, Heston, InvalidInput, NotApplicable, Plan
 
 PACKAGES = (pricers, greeks, greeks.expectation)

@@ -16,12 +16,12 @@ from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import MARKET, WORKLOADS, Workload
 from greeks import Auto, Combined, Exact, LikelihoodRatio, NotApplicable, Pathwise
-from greeks.estimators.estimator import Estimator
+from greeks.engine.run import answer
+from greeks.engine.tasks import Job
+from greeks.estimators.base import Estimator
 from greeks.greek import greek
-from greeks.run import answer
-from greeks.tasks import Job
 from pricers import Plan, PseudoRandom, Sobol
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 TITLE = "At each side's best unbiased setting, what does a number cost? (cpu seconds x squared error)"
 WANTED = 10.0

@@ -17,9 +17,9 @@ from benchmarks.settings import Settings
 from benchmarks.timing import peak_memory, python, timed
 from benchmarks.workloads import heston
 from greeks import LikelihoodRatio, MarketData, Underlying, risk_report
-from greeks.book_run import Question, answers
 from greeks.greek import greek
-from greeks.portfolio import read_portfolio
+from greeks.portfolio.batch import Question, answers
+from greeks.portfolio.read_trades import read_portfolio
 from pricers import Market, Plan
 
 TITLE = "What does a book cost? (price, delta, gamma, vega, rho with errors; up to two years, weekly to daily dates)"

@@ -11,17 +11,17 @@ from benchmarks.settings import Settings
 from benchmarks.timing import timed
 from benchmarks.workloads import HESTON, MARKET, VOL
 from greeks import Auto, ImportanceSampling, Localised, NotApplicable, sensitivities
-from greeks.choice import nominal_cost
-from greeks.estimators.estimator import Estimator, PathEstimator
+from greeks.engine.pilot import nominal_cost
+from greeks.engine.run import answer
+from greeks.engine.tasks import Answer, Job
+from greeks.estimators.base import Estimator, PathEstimator
 from greeks.greek import greek
-from greeks.run import answer
-from greeks.tasks import Answer, Job
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Plan, PseudoRandom, Sobol, schedule
 from pricers.contracts.contract import Contract
-from pricers.estimate import Estimate
+from pricers.engine.estimate import Estimate
 from pricers.models.model import Model
-from pricers.sampling.sampling import Sampling
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.random_numbers.sampling import Sampling
 
 TITLE = (
     "What does leaving the choice to the pilot cost? (cpu seconds x squared error, its own paths included, over the best rival's)"

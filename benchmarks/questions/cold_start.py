@@ -16,7 +16,7 @@ TITLE = "What does a new process wait for?"
 HEAVY = ("numba", "numpy", "pandas", "scipy", "matplotlib", "jinja2", "pyarrow")
 
 _IMPORT = "import greeks, pricers"
-_HELP = "import sys; sys.argv = ['greeks', '--help']; from greeks.cli import main; main()"
+_HELP = "import sys; sys.argv = ['greeks', '--help']; from greeks.commands.cli import main; main()"
 _FIRST = """
 from greeks import LikelihoodRatio, sensitivities
 from pricers import GBM, Asian, Market, Plan, schedule

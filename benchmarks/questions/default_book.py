@@ -17,7 +17,7 @@ from benchmarks.settings import Settings
 from benchmarks.timing import python
 from benchmarks.workloads import heston
 from greeks import MarketData, load_market
-from greeks.risk import risk_run
+from greeks.portfolio.risk import risk_run
 from pricers import Plan
 
 TITLE = "What does a book cost by default, all checks on? (cpu seconds beside plain LR's; errors of totals beside auto's)"

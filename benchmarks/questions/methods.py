@@ -14,7 +14,7 @@ from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import WORKLOADS, Workload
 from greeks import FiniteDifference, LikelihoodRatio, NotApplicable, Pathwise
-from greeks.estimators.estimator import Estimator
+from greeks.estimators.base import Estimator
 
 TITLE = "Method for method, what does a number cost? (cpu seconds x squared error)"
 METHODS = ("likelihood ratio", "pathwise", "bumping")

@@ -18,7 +18,7 @@ from benchmarks.timing import Timing, peak_memory, python, timed
 from benchmarks.workloads import MARKET, VOL
 from greeks import LikelihoodRatio, sensitivities
 from pricers import GBM, Asian, Plan, schedule
-from pricers.philox import normals
+from pricers.random_numbers.philox import normals
 
 TITLE = "What happens with more threads and more paths? (Asian call under GBM, price and likelihood-ratio delta, vega, rho)"
 GREEKS = ("price", "delta", "vega", "rho")

@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-import greeks.sampler
-import pricers.models.gbm
-import pricers.simulation
+import greeks.engine.sampler
+import pricers.engine.simulation
+import pricers.models.gbm.gbm
 from benchmarks import c_kernel
 from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
@@ -20,10 +20,10 @@ from benchmarks.timing import timed
 from benchmarks.workloads import MARKET, STRIKE, VOL, heston
 from greeks import LikelihoodRatio, Sensitivities, sensitivities
 from pricers import GBM, Asian, Plan, schedule
-from pricers.draws import Block
-from pricers.models.conditional import ConditionalNormal
+from pricers.models.heston.conditional_normal import ConditionalNormal
 from pricers.models.model import Model
-from pricers.philox import normals
+from pricers.random_numbers.path_block import Block
+from pricers.random_numbers.philox import normals
 
 TITLE = "What does a path-step cost? (Asian call, 52 dates, price and likelihood-ratio delta, vega, rho with errors)"
 DATES, PATHS = 52, 2**19
@@ -135,12 +135,12 @@ def _stages(run: Callable[[], object], model: Model, path_steps: int, steps: int
     places = (
         (Block, "normals", "normals"),
         (type(model), "paths", "paths, with what scores need"),
-        (pricers.models.gbm._LogNormal, "score", "scores"),
+        (pricers.models.gbm.gbm._LogNormal, "score", "scores"),
         (ConditionalNormal, "score", "scores"),
         (Asian, "payoff", "payoff"),
-        (greeks.sampler.GreekSampler, "sample", "payoff x score"),
-        (pricers.simulation, "comoments", "moments"),
-        (pricers.simulation, "pool", "moments"),
+        (greeks.engine.sampler.GreekSampler, "sample", "payoff x score"),
+        (pricers.engine.simulation, "comoments", "moments"),
+        (pricers.engine.simulation, "pool", "moments"),
     )
     rounds = []
     run()

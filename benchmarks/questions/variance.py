@@ -12,9 +12,9 @@ from benchmarks.report import Check, Report, Table
 from benchmarks.settings import Settings
 from benchmarks.workloads import HESTON, VOL
 from greeks import LikelihoodRatio, NotApplicable
+from greeks.engine.registry import estimators
 from greeks.estimators.auto import Auto
-from greeks.estimators.estimator import PathEstimator
-from greeks.methods import estimators
+from greeks.estimators.base import PathEstimator
 from pricers import GBM, Antithetic, Asian, AsianDigital, Barrier, Heston, Plan, PseudoRandom, Sobol, schedule
 from pricers.contracts.contract import Contract
 from pricers.models.model import Model

@@ -16,8 +16,8 @@ from benchmarks.workloads import MARKET, WORKLOADS
 from greeks import FiniteDifference, LikelihoodRatio, NotApplicable, OneStepSurvival, Pathwise, sensitivities
 from pricers import Plan
 from pricers.contracts.contract import Contract
-from pricers.kernel import kernel
 from pricers.models.model import Model
+from pricers.numerics.kernel import kernel
 
 TITLE = "Did the kernels' loops become vector instructions?"
 SCALAR = ("pricers.exact", "pricers.sampling")

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
+from greeks.estimators.base import Estimator, PathEstimator, Recipe
 from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
-from greeks.estimators.estimator import Estimator, PathEstimator, Recipe
 from greeks.estimators.exact import Exact
 from greeks.estimators.importance import ImportanceSampling
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -18,9 +18,9 @@ from greeks.estimators.preintegrated import Preintegrated
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput, NotApplicable
-from pricers.plan import Plan
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 __all__ = ["Auto", "Best", "Chosen", "Ranked"]
 

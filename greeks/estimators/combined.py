@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, common_second_order
+from greeks.estimators.base import PathEstimator, Recipe, common_second_order
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput, NotApplicable
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
 
 __all__ = ["Combined"]
 

@@ -9,17 +9,17 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
-from greeks.estimators.first_touch import worths
+from greeks.estimators.base import GAMMA, PathEstimator, Recipe
+from greeks.estimators.kernels.survival import worths
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.contracts.digital import Digital
 from pricers.contracts.european import European
+from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
-from pricers.paths import Paths, Steps
-from pricers.plan import Plan
-from pricers.row_operations import empty
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths, Steps
+from pricers.paths.row_operations import empty
 
 __all__ = ["Claim", "Conditional", "Total", "select_greek", "today", "total_return"]
 
@@ -27,7 +27,7 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Claim(NamedTuple):
-    """A claim on the last log-spot, as `greeks.estimators.first_touch` knows it.
+    """A claim on the last log-spot, as `greeks.estimators.kernels.survival` knows it.
 
     Attributes
     ----------
@@ -88,7 +88,7 @@ class Total(NamedTuple):
 
 
 def total_return(path: Paths, *parameters: str) -> Total:
-    """The sums of `pricers.paths.Paths.steps`, made once."""
+    """The sums of `pricers.paths.paths.Paths.steps`, made once."""
     steps = path.steps(*parameters)
     total: Total = path.once(("total", steps.parameters), lambda: Total.of(steps))
     return total

@@ -9,16 +9,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe, common_second_order
+from greeks.estimators.base import PathEstimator, Recipe, common_second_order
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput, NotApplicable
 from pricers.exact import exact_greeks
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.row_operations import empty
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import empty
 
 __all__ = ["Controlled"]
 

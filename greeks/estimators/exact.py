@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from greeks.estimators.estimator import Estimator
+from greeks.estimators.base import Estimator
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
 from pricers.exact import exact_greeks
-from pricers.plan import Plan
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 __all__ = ["Exact"]
 

@@ -10,16 +10,16 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, Recipe
+from greeks.estimators.natural_size import move
 from greeks.greek import Greek
-from greeks.natural_size import move
 from pricers.contracts.contract import Contract
-from pricers.contracts.jump import Maximum, Minimum
+from pricers.contracts.discontinuity import Maximum, Minimum
+from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput, finite
-from pricers.paths import Paths, add, plane
-from pricers.plan import Plan
-from pricers.present_value import present_value
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths, add, plane
+from pricers.paths.present_value import present_value
 
 __all__ = ["FiniteDifference"]
 

@@ -10,22 +10,22 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.cross_entropy import LARGEST_SHARE, Found, search
-from greeks.estimators.estimator import PathEstimator, Recipe, Reweighting, common_second_order
+from greeks.estimators.base import PathEstimator, Recipe, Reweighting, common_second_order
+from greeks.estimators.cross_entropy import LARGEST_SHARE, Found, search
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.discounting import LAST
-from pricers.draws import Block, Observation
+from pricers.engine.estimate import LEAST_HEAVY, Moments
+from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput, NotApplicable
-from pricers.estimate import LEAST_HEAVY, Moments
-from pricers.kernel import kernel
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.present_value import CashFlow, present_value
-from pricers.requests import PathRequest, Wanted
-from pricers.sampling.tilted import Mixture, Tilted
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.numerics.kernel import kernel
+from pricers.paths.discounting import LAST
+from pricers.paths.paths import Paths
+from pricers.paths.present_value import CashFlow, present_value
+from pricers.paths.requests import PathRequest, Wanted
+from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.tilted import Mixture, Tilted
 
 __all__ = ["ImportanceSampling", "Searched", "segments"]
 
@@ -179,7 +179,7 @@ class ImportanceSampling(PathEstimator):
         """See `PathEstimator.recipe`; what the inner estimator refuses is refused. Before the search it cannot be sampled."""
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
-            raise RuntimeError("importance sampling was not prepared: greeks.run.prepared searches for what to draw from")
+            raise RuntimeError("importance sampling was not prepared: greeks.engine.run.prepared searches for what to draw from")
 
         return _recipe(self.estimator.recipe(greek, contract, scene, plan), samples, 2, None, _unknown, _Verdict(Found()))
 

@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import LIKELIHOOD_RATIO, PathEstimator, Recipe, needs_initial_spot_term
+from greeks.estimators.base import LIKELIHOOD_RATIO, PathEstimator, Recipe, needs_initial_spot_term
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.present_value import present_value
-from pricers.scenario import Scenario
+from pricers.engine.plan import Plan
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
+from pricers.paths.present_value import present_value
 
 __all__ = ["LikelihoodRatio"]
 

@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.present_value import present_value, write_derivative, write_mixed_derivative
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
+from pricers.paths.present_value import present_value, write_derivative, write_mixed_derivative
 
 __all__ = ["Pathwise"]
 

@@ -29,17 +29,17 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
+from greeks.estimators.base import GAMMA, PathEstimator, Recipe
 from greeks.greek import Greek
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
-from pricers.kernel import device, kernel
-from pricers.paths import Paths, Steps
-from pricers.plan import Plan
-from pricers.row_operations import empty
-from pricers.scenario import Scenario
-from pricers.special import exp, fma, log, mills, ndtr
+from pricers.models.scenario import Scenario
+from pricers.numerics.elementary import exp, fma, log, mills, ndtr
+from pricers.numerics.kernel import device, kernel
+from pricers.paths.paths import Paths, Steps
+from pricers.paths.row_operations import empty
 
 __all__ = ["Preintegrated"]
 
@@ -47,7 +47,7 @@ FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 64
 """Lanes carried through all of time together, so that their state stays in the cache; the root is sought for them together, so that
-blocks must begin and end with whole chunks (`pricers.sampling.sampling.ATOM`) for a path's bits to be the same in each."""
+blocks must begin and end with whole chunks (`pricers.random_numbers.sampling.ATOM`) for a path's bits to be the same in each."""
 
 _SHARED = frozenset({"rate", "dividend", "vol", "time"})
 _FAR = 40.0  # the normal density and tail beyond are zero in double precision

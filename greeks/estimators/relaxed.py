@@ -10,14 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from greeks.estimators.estimator import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, Recipe
 from greeks.estimators.smoothing import SECOND_ORDER, Spread, spread_of, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import positive
-from pricers.paths import Paths
-from pricers.plan import Plan
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
 
 __all__ = ["Relaxed"]
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
-from pricers.contracts.jump import Jump
+from pricers.contracts.discontinuity import Jump
 from pricers.errors import NotApplicable
-from pricers.paths import Paths
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths
 
 SECOND_ORDER = frozenset(("spot", other) for other in ("spot", "vol", "dividend"))
 """Once along the path by the spot, once by score: what does not move the discount factor."""

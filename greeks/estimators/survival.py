@@ -9,17 +9,17 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from greeks.estimators.base import GAMMA, PathEstimator, Recipe
 from greeks.estimators.conditional import Claim, Total, select_greek, today, total_return
-from greeks.estimators.estimator import GAMMA, PathEstimator, Recipe
-from greeks.estimators.first_touch import first_touches
+from greeks.estimators.kernels.survival import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
 from pricers.contracts.contract import Contract
+from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
-from pricers.paths import Paths, Steps
-from pricers.plan import Plan
-from pricers.row_operations import empty
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.paths.paths import Paths, Steps
+from pricers.paths.row_operations import empty
 
 __all__ = ["OneStepSurvival"]
 

@@ -29,9 +29,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from greeks import marks
-from greeks.report import manifest
-from greeks.stopping import uninterrupted
+from greeks.report import manifest, marks
+from greeks.report.stopping import uninterrupted
 from pricers.errors import InvalidInput
 
 __all__ = ["missing", "prepare", "replaced", "tidy"]

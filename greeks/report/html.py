@@ -9,19 +9,19 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greeks.checks import WITNESSED
+from greeks.portfolio.totals import LEVELS
 from greeks.report.facts import Facts
 from greeks.report.judgement import NEARLY_NOTHING, judged
 from greeks.report.manifest import versions
 from greeks.report.numerals import count, measured, plain
-from greeks.totals import LEVELS
+from greeks.validation.reference_method import WITNESSED
 from pricers.version import __version__
 
 if TYPE_CHECKING:
     import pandas as pd
     from jinja2 import Environment
 
-    from greeks.book_run import BookRun
+    from greeks.portfolio.batch import BookRun
 
 __all__ = ["write"]
 

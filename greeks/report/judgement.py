@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from greeks.portfolio.totals import NOISE
 from greeks.report.numerals import measured
-from greeks.totals import NOISE
 
 if TYPE_CHECKING:
-    from greeks.book_run import BookRun
+    from greeks.portfolio.batch import BookRun
 
 __all__ = ["NEARLY_NOTHING", "Judgement", "judged"]
 
@@ -43,7 +43,7 @@ def judged(run: BookRun) -> Judgement:
 
     It is bad where a number differs from its check, or from the likelihood ratio beside it. It is mild where a trade has no number, where
     a number's error is not known, where more than 5 % of the comparisons are too weak to tell (`NEARLY_NOTHING`), where a total's error
-    is over a tenth of its size (`greeks.totals.NOISE`), or where nothing was compared.
+    is over a tenth of its size (`greeks.portfolio.totals.NOISE`), or where nothing was compared.
     """
     bad, noisy = _differences(run), _noisy(run)
     mild = [*_gaps(run), *_weakness(run)]

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from greeks import inputs
+from greeks.portfolio import inputs
 from greeks.report.facts import Facts
 from greeks.report.judgement import judged
 from pricers.version import __version__
 
 if TYPE_CHECKING:
-    from greeks.book_run import BookRun
+    from greeks.portfolio.batch import BookRun
 
 __all__ = ["NAME", "PROGRAM", "digest", "listed", "read", "write"]
 

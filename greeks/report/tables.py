@@ -6,13 +6,13 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from greeks.cells import begins_as_formula
+from greeks.portfolio.cells import begins_as_formula
 from greeks.report.facts import Facts
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from greeks.book_run import BookRun
+    from greeks.portfolio.batch import BookRun
 
 __all__ = ["write"]
 

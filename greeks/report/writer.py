@@ -15,7 +15,7 @@ from greeks.report.facts import Facts
 from greeks.report.folder import replaced
 
 if TYPE_CHECKING:
-    from greeks.book_run import BookRun
+    from greeks.portfolio.batch import BookRun
 
 __all__ = ["write_report"]
 

@@ -13,8 +13,8 @@ from pricers.contracts.average import Average, AverageClaim, average_of
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
-from pricers.paths import Paths
-from pricers.row_operations import exercise, exercise_slope
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import exercise, exercise_slope
 
 __all__ = ["Asian"]
 

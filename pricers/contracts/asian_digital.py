@@ -12,11 +12,11 @@ from pricers.contracts.asian import Asian
 from pricers.contracts.average import Average, AverageClaim, average_of
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
+from pricers.contracts.discontinuity import Jump
 from pricers.contracts.european import European
-from pricers.contracts.jump import Jump
 from pricers.errors import one_of, positive
-from pricers.paths import Paths
-from pricers.row_operations import cash_if
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import cash_if
 
 __all__ = ["AsianDigital"]
 

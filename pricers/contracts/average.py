@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import InvalidInput, increasing, one_of, positive
-from pricers.paths import Line, Paths
+from pricers.paths.paths import Line, Paths
 
 __all__ = ["AVERAGES", "Average", "AverageClaim", "average_of"]
 

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
+from pricers.contracts.discontinuity import Jump, Maximum, Minimum
 from pricers.contracts.european import European
-from pricers.contracts.jump import Jump, Maximum, Minimum
 from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
-from pricers.paths import Paths
-from pricers.row_operations import exercise, exercise_unless
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import exercise, exercise_unless
 
 __all__ = ["Barrier"]
 

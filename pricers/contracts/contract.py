@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import AverageClaim
-from pricers.contracts.jump import Jump
+from pricers.contracts.discontinuity import Jump
 from pricers.errors import NotApplicable
-from pricers.paths import Paths
-from pricers.present_value import CashFlow
+from pricers.paths.paths import Paths
+from pricers.paths.present_value import CashFlow
 
 __all__ = ["OPTIONS", "Contract", "dates"]
 
@@ -114,7 +114,7 @@ class Contract(ABC):
         raise NotImplementedError(f"{type(self).__name__} must define payoff or cash_flows")
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
-        r"""Derivative of the payoff, [lane], by a parameter along each path: see `pricers.paths.Paths.slope`.
+        r"""Derivative of the payoff, [lane], by a parameter along each path: see `pricers.paths.paths.Paths.slope`.
 
         Raises
         ------

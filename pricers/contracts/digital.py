@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
+from pricers.contracts.discontinuity import Jump, Last
 from pricers.contracts.european import European
-from pricers.contracts.jump import Jump, Last
 from pricers.errors import one_of, positive
-from pricers.paths import Paths
-from pricers.row_operations import cash_if
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import cash_if
 
 __all__ = ["Digital"]
 

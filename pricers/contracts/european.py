@@ -12,8 +12,8 @@ import numpy.typing as npt
 from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.errors import one_of, positive
-from pricers.paths import Paths
-from pricers.row_operations import exercise, exercise_slope
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import exercise, exercise_slope
 
 __all__ = ["European"]
 

@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
+from pricers.contracts.own_payoffs.compiled import Compiled, LaneFailed, compiled
+from pricers.contracts.own_payoffs.continuity import check_gradient, find_jump, segments, trial_paths
+from pricers.contracts.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
+from pricers.contracts.own_payoffs.trial import checked_lanes, failure, plain_call, run_plainly, shown
 from pricers.errors import InvalidInput, increasing, one_of
-from pricers.kernel import kernel
-from pricers.own_payoffs.compiled import Compiled, LaneFailed, compiled
-from pricers.own_payoffs.continuity import check_gradient, find_jump, segments, trial_paths
-from pricers.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
-from pricers.own_payoffs.trial import checked_lanes, failure, plain_call, run_plainly, shown
-from pricers.paths import Paths
-from pricers.row_operations import empty
+from pricers.numerics.kernel import kernel
+from pricers.paths.paths import Paths
+from pricers.paths.row_operations import empty
 
 __all__ = ["PathFunction"]
 

@@ -15,8 +15,8 @@ from pricers.exact.barrier_discrete import barrier
 from pricers.exact.black_scholes import digital, european
 from pricers.exact.geometric_asian import geometric_asian, geometric_asian_digital
 from pricers.exact.registry import exact
-from pricers.market import Market
-from pricers.models.gbm import GBM
+from pricers.market.market import Market
+from pricers.models.gbm.gbm import GBM
 
 
 def _european(option: str, strike: float, expiry: float, model: GBM, market: Market) -> dict[str, float]:

@@ -15,8 +15,8 @@ from pricers.errors import NotApplicable
 from pricers.exact.heston_fourier import digital, european
 from pricers.exact.heston_geometric_asian import geometric_asian, geometric_asian_digital
 from pricers.exact.registry import exact
-from pricers.market import Market
-from pricers.models.heston import Heston
+from pricers.market.market import Market
+from pricers.models.heston.heston import Heston
 
 _ACCURACY = 1e-9  # of the option's natural size, the discounted cash or the smaller of forward and strike
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pricers.contracts.contract import Contract
 from pricers.errors import NotApplicable
-from pricers.market import Market
+from pricers.market.market import Market
 from pricers.models.model import Model
 
 __all__ = ["exact", "exact_greeks"]

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from pricers.draws import Block, Observation
-from pricers.market import Market
-from pricers.paths import Paths
-from pricers.requests import PathRequest
+from pricers.market.market import Market
+from pricers.paths.paths import Paths
+from pricers.paths.requests import PathRequest
+from pricers.random_numbers.path_block import Block, Observation
 
 __all__ = ["Model", "PathSimulator"]
 

@@ -15,7 +15,7 @@ STEPS = {"os.rename", "os.link", "os.symlink", "os.remove", "os.mkdir", "os.rmdi
 
 def run(arguments, errors, sign, step):
     """The command in this process, which ends with it."""
-    import greeks.cli
+    import greeks.commands.cli
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, name in ((1, os.devnull), (2, errors)):
@@ -31,7 +31,7 @@ def run(arguments, errors, sign, step):
 
         sys.addaudithook(hook)
     try:
-        code = greeks.cli.main(arguments)
+        code = greeks.commands.cli.main(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:  # before the command took the signals, or after it gave them back
         os._exit(99)
@@ -44,11 +44,11 @@ def main():
     import jinja2  # noqa: F401
     import pyarrow.parquet  # noqa: F401
 
-    import greeks.cli
+    import greeks.commands.cli
     import greeks.report.html
     import greeks.report.writer  # noqa: F401
-    from greeks.crosschecks import crosscheck_run
-    from greeks.risk import risk_run
+    from greeks.portfolio.crosscheck import crosscheck_run
+    from greeks.portfolio.risk import risk_run
     from pricers import Plan
 
     for each in (risk_run, crosscheck_run):  # in one thread: a child has no other

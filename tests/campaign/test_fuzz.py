@@ -20,14 +20,13 @@ from campaign import budget
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from greeks import marks
-from greeks.cli import main
-from greeks.crosschecks import crosscheck_run
-from greeks.portfolio import families
-from greeks.report import folder
+from greeks.commands.cli import main
+from greeks.portfolio.crosscheck import crosscheck_run
+from greeks.portfolio.read_trades import families
+from greeks.portfolio.risk import risk_run
+from greeks.report import folder, marks
 from greeks.report.facts import Facts
 from greeks.report.writer import write_report
-from greeks.risk import risk_run
 from pricers import Plan
 
 ROWS = 20

@@ -14,8 +14,7 @@ import output
 import pytest
 from campaign import budget
 
-from greeks import marks
-from greeks.report import manifest
+from greeks.report import manifest, marks
 
 MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)

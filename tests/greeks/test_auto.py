@@ -7,11 +7,11 @@ import cases
 import pytest
 
 from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
+from greeks.engine.run import answer
+from greeks.engine.tasks import Job
 from greeks.greek import greek
-from greeks.run import answer
-from greeks.tasks import Job
 from pricers import Asian, Barrier, PathFunction, Plan, PseudoRandom, Sobol, schedule
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 ASIAN = Asian(option="call", strike=100.0, fixings=schedule(12, 1.0))
 BARRIER = Barrier(option="call", strike=100.0, barrier=90.0, kind="down-and-out", monitoring=schedule(60, 1.0))

@@ -8,16 +8,16 @@ import books
 import numpy as np
 import pytest
 
-import greeks.book_run
-import greeks.methods
+import greeks.engine.registry
+import greeks.portfolio.batch
 from greeks import LikelihoodRatio
-from greeks.batch_sums import _MOST_PARTS, BatchSums, ExactSum
-from greeks.book_run import Question, answers
-from greeks.desk import Desk
 from greeks.greek import greek
-from greeks.portfolio import read_portfolio
-from greeks.risk import risk_run
-from greeks.totals import Term, totals
+from greeks.portfolio.batch import Question, answers
+from greeks.portfolio.batch_sums import _MOST_PARTS, BatchSums, ExactSum
+from greeks.portfolio.desk_units import Desk
+from greeks.portfolio.read_trades import read_portfolio
+from greeks.portfolio.risk import risk_run
+from greeks.portfolio.totals import Term, totals
 from pricers import Plan
 
 PLAN = Plan(paths=2000, seed=3)
@@ -100,7 +100,7 @@ def test_errors_of_positions_on_other_paths_are_added_up():
 
 
 def test_error_of_a_total_is_that_of_the_positions_own_batch_means():
-    """The law that `greeks.totals.totals` states, from moments that nobody condensed."""
+    """The law that `greeks.portfolio.totals.totals` states, from moments that nobody condensed."""
     rows = [
         books.trade("1", contract="digital", cash=5.0, estimator="likelihood_ratio"),
         books.trade("2", contract="asian", fixings="monthly", quantity=-3.0, estimator="pathwise"),
@@ -124,7 +124,7 @@ def test_error_of_a_total_is_that_of_the_positions_own_batch_means():
 
 def test_condensed_answer_compares_as_before_and_refuses_what_it_no_longer_knows():
     position = read_portfolio(books.book(books.MIXED[4]), books.MARKET, estimator=LikelihoodRatio()).positions[0]
-    methods = [greeks.methods.estimators()[name] for name in ("likelihood_ratio", "pathwise", "finite_difference")]
+    methods = [greeks.engine.registry.estimators()[name] for name in ("likelihood_ratio", "pathwise", "finite_difference")]
     question = Question(position=position, greeks=(greek("delta", position.model),), estimators=tuple(methods))
     (full,) = answers([question], PLAN, threads=1, progress=None)
     (reply,) = answers([question], PLAN, threads=1, progress=None)
@@ -142,8 +142,8 @@ def test_condensed_answer_compares_as_before_and_refuses_what_it_no_longer_knows
 
 def test_memory_of_a_book_grows_by_its_rows_and_not_by_its_moments(monkeypatch):
     """Some kB for each number; with all pilots at once, and moments kept to the end of the book, it was 760 kB."""
-    monkeypatch.setattr(greeks.book_run, "_JOBS", 16)
-    monkeypatch.setattr(greeks.book_run, "_PILOTS", 16)
+    monkeypatch.setattr(greeks.portfolio.batch, "_JOBS", 16)
+    monkeypatch.setattr(greeks.portfolio.batch, "_PILOTS", 16)
 
     def peak(trades):
         table = books.book(

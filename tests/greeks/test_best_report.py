@@ -12,21 +12,21 @@ import pandas as pd
 import pytest
 
 from greeks import Exact, LikelihoodRatio, MarketData, Underlying, risk_report, sensitivities
-from greeks.batch_sums import BatchSums
-from greeks.book_run import choices
-from greeks.cli import main
-from greeks.desk import Desk
+from greeks.commands.cli import main
+from greeks.engine.registry import method
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import STANDARD
-from greeks.methods import method
-from greeks.portfolio import read_portfolio
+from greeks.portfolio.batch import choices
+from greeks.portfolio.batch_sums import BatchSums
+from greeks.portfolio.desk_units import Desk
+from greeks.portfolio.read_trades import read_portfolio
+from greeks.portfolio.risk import risk_run
+from greeks.portfolio.risk_case import case_of
+from greeks.portfolio.totals import Term, totals
 from greeks.report.facts import Facts
 from greeks.report.judgement import judged
 from greeks.report.numerals import measured
 from greeks.report.writer import write_report
-from greeks.risk import risk_run
-from greeks.risk_case import case_of
-from greeks.totals import Term, totals
 from pricers import GBM, European, Market, Plan
 
 PLAN = Plan(paths=2**13, seed=3)

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from greeks import load_market
-from greeks.calibrate import calibrate
-from greeks.cli import main
+from greeks.commands.calibrate import calibrate
+from greeks.commands.cli import main
 from pricers import calibrate_heston
 
 SURFACE, MARKET = books.DATA / "dax_2002_07_05_surface.csv", books.DATA / "market.toml"

@@ -6,14 +6,14 @@ import cases
 import pytest
 
 from greeks import Auto, Controlled, LikelihoodRatio, Pathwise, sensitivities
-from greeks.choice import chosen
-from greeks.comparison import crosscheck
+from greeks.engine.pilot import chosen
+from greeks.engine.run import answer, prepared
+from greeks.engine.tasks import Job
 from greeks.estimators.auto import Chosen, Ranked
 from greeks.greek import greek
-from greeks.run import answer, prepared
-from greeks.tasks import Job
+from greeks.validation.crosscheck import crosscheck
 from pricers import GBM, Antithetic, Asian, Barrier, European, Heston, Market, Plan, PseudoRandom, Sobol, schedule
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)

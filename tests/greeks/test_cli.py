@@ -10,7 +10,7 @@ import books
 import pandas as pd
 import pytest
 
-from greeks.cli import main
+from greeks.commands.cli import main
 from pricers.version import __version__
 
 MARKET = """
@@ -151,7 +151,7 @@ def test_version(capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, greeks.cli; greeks.cli._parser().format_help(); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys, greeks.commands.cli; greeks.commands.cli._parser().format_help(); print(sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     for heavy in ("numpy", "numba", "pandas", "scipy", "jinja2", "tqdm"):
         assert f"'{heavy}'" not in done.stdout
@@ -172,7 +172,7 @@ def test_run_that_is_stopped_leaves_the_report_before_it(there, sign, code):
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     endless = [*COMMON[:5], "--paths", str(2**30), "--threads", "2"]
     heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
-    program = f"import signal, greeks.cli; {heeding}; raise SystemExit(greeks.cli.main())"
+    program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     with subprocess.Popen(
         [sys.executable, "-c", program, "report", *endless],
         stderr=subprocess.PIPE,

@@ -6,7 +6,7 @@ from pathlib import Path
 import books
 import pytest
 
-from greeks.risk import risk_run
+from greeks.portfolio.risk import risk_run
 from pricers import Plan
 
 ROOT = Path(__file__).parents[2]

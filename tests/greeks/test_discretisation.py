@@ -7,20 +7,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-import greeks.discretisation
+import greeks.engine.discretisation
 from greeks import Controlled, Exact, FiniteDifference, LikelihoodRatio, sensitivities
-from greeks.book_run import Question, answers
+from greeks.engine.run import answer
+from greeks.engine.sampler import GreekSampler, Shared
+from greeks.engine.tasks import Job
 from greeks.estimators.conditional import Conditional
 from greeks.greek import greek
-from greeks.portfolio import read_portfolio
-from greeks.run import answer
-from greeks.sampler import GreekSampler, Shared
-from greeks.tasks import Job
+from greeks.portfolio.batch import Question, answers
+from greeks.portfolio.read_trades import read_portfolio
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, Heston, Market, Plan, price, schedule
-from pricers.discretisation import coarser, halvings
-from pricers.draws import Block, Observation
-from pricers.sampling.sobol import Sobol
-from pricers.scenario import Scenario
+from pricers.engine.discretisation import coarser, halvings
+from pricers.models.scenario import Scenario
+from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.sobol import Sobol
 from tests import books
 from tests.heston_cases import MARKET, OTHERS, SEVEN, strikes
 
@@ -219,8 +219,8 @@ def test_what_cannot_be_measured_is_no_zero_without_a_word():
 
 
 def test_pilots_do_without(monkeypatch):
-    calls, measured = [], greeks.discretisation.halvings
-    monkeypatch.setattr(greeks.discretisation, "halvings", lambda *a, **k: calls.append(a) or measured(*a, **k))
+    calls, measured = [], greeks.engine.discretisation.halvings
+    monkeypatch.setattr(greeks.engine.discretisation, "halvings", lambda *a, **k: calls.append(a) or measured(*a, **k))
     sensitivities(CONTRACTS["digital"], MILD, MARKET, greeks=("delta",), estimator="auto", plan=Plan(paths=2**13))
     assert len(calls) == 1
 

@@ -33,7 +33,7 @@ from pricers import (
     price,
     schedule,
 )
-from pricers.estimate import symmetric
+from pricers.engine.estimate import symmetric
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta")
 MARKET, VOL = cases.FLAT, cases.VOL

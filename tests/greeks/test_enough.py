@@ -8,8 +8,8 @@ import books
 import pytest
 
 from greeks import MarketData, Underlying, risk_report
-from greeks.cli import main
-from greeks.risk import risk_run
+from greeks.commands.cli import main
+from greeks.portfolio.risk import risk_run
 from pricers import Market, Plan, Sobol
 from pricers.errors import InvalidInput
 

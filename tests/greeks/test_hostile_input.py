@@ -15,14 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from greeks import LikelihoodRatio, MarketData, Underlying, cells, inputs, load_market
-from greeks.cli import main
-from greeks.crosschecks import crosscheck_run
-from greeks.markets import load_quoted, read_surface
-from greeks.portfolio import Position, Reject, read_book, read_portfolio
+from greeks import LikelihoodRatio, MarketData, Underlying, load_market
+from greeks.commands.cli import main
+from greeks.portfolio import cells, inputs
+from greeks.portfolio.crosscheck import crosscheck_run
+from greeks.portfolio.market_data import load_quoted, read_surface
+from greeks.portfolio.read_trades import Position, Reject, read_book, read_portfolio
+from greeks.portfolio.risk import risk_run
 from greeks.report.facts import Facts
 from greeks.report.writer import write_report
-from greeks.risk import risk_run
 from pricers import ImpliedVolSurface, InvalidInput, Market, Plan
 
 PLAN = Plan(paths=200)

@@ -22,11 +22,11 @@ from greeks import (
     Pathwise,
     sensitivities,
 )
-from greeks.cross_entropy import PATHS, _log_densities, _moments, search
+from greeks.engine.run import answer, prepared
+from greeks.engine.tasks import Job
+from greeks.estimators.cross_entropy import PATHS, _log_densities, _moments, search
 from greeks.estimators.importance import _apply, _unseen, segments
 from greeks.greek import STANDARD, greek
-from greeks.run import answer, prepared
-from greeks.tasks import Job
 from pricers import (
     GBM,
     Antithetic,
@@ -42,8 +42,8 @@ from pricers import (
     Sobol,
     schedule,
 )
-from pricers.sampling.tilted import Mixture
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.random_numbers.tilted import Mixture
 
 MARKET, VOL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)
@@ -302,7 +302,7 @@ def test_same_bits_for_any_block_and_any_number_of_threads(sampling, monkeypatch
     jobs = [*(_job(c, estimators=(LikelihoodRatio(), IS)) for c in contracts), _job(contracts[0], HESTON)]
     found = []
     for lanes, threads in ((64, 2), (256, 1), (1024, 3)):
-        monkeypatch.setattr(pricers.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
+        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
         found.append(_bits(answer(jobs, Plan(paths=2**12, seed=5, steps_per_year=12, sampling=sampling), threads=threads)))
     assert found[0] == found[1] == found[2]
 

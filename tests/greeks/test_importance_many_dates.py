@@ -7,14 +7,14 @@ import pytest
 from scipy.special import ndtri
 
 from greeks import Exact, ImportanceSampling, sensitivities
+from greeks.engine.run import answer, prepared
+from greeks.engine.tasks import Job
 from greeks.estimators.importance import _first_noise, _noise, unseen_points
 from greeks.greek import greek
-from greeks.run import answer, prepared
-from greeks.tasks import Job
 from pricers import GBM, Antithetic, AsianDigital, Barrier, Digital, Heston, Market, PathFunction, Plan, schedule
-from pricers.draws import Block
-from pricers.sampling.tilted import Mixture, Tilted
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
+from pricers.random_numbers.path_block import Block
+from pricers.random_numbers.tilted import Mixture, Tilted
 
 MARKET, VOL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)

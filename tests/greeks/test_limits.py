@@ -11,16 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from greeks import LikelihoodRatio, inputs
-from greeks.book_run import table
-from greeks.cli import main
-from greeks.crosschecks import crosscheck_run
-from greeks.limits import LIMITS, Limits, available_bytes, load_of
-from greeks.portfolio import read_portfolio
-from greeks.risk import risk_report, risk_run
+from greeks import LikelihoodRatio
+from greeks.commands.cli import main
+from greeks.portfolio import inputs
+from greeks.portfolio.batch import table
+from greeks.portfolio.crosscheck import crosscheck_run
+from greeks.portfolio.limits import LIMITS, Limits, available_bytes, load_of
+from greeks.portfolio.read_trades import read_portfolio
+from greeks.portfolio.risk import risk_report, risk_run
 from pricers import InvalidInput, Plan
-from pricers.sampling.sampling import ATOM
-from pricers.simulation import _MANY, _blocks
+from pricers.engine.simulation import _MANY, _blocks
+from pricers.random_numbers.sampling import ATOM
 
 MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
 
@@ -76,9 +77,7 @@ def test_paths_beyond_a_life_time_are_refused_at_once_with_the_number_and_the_wa
 
 def test_paths_that_were_listed_block_by_block_need_no_memory_and_end_when_asked_to(there):
     """A run of 10**12 paths took 5.3 GB for its list of blocks before it started; now it runs until it is stopped."""
-    limited = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2); import greeks.cli; greeks.cli.main()"
-    )
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2); import greeks.commands.cli; greeks.commands.cli.main()"
     command = [sys.executable, "-c", limited, "report", "book.csv", "--market", "market.toml", "--out", "out"]
     process = subprocess.Popen([*command, "--paths", str(10**12), "--no-limits"], stderr=subprocess.PIPE, text=True)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -160,18 +159,18 @@ def test_huge_file_is_refused_by_its_size_unless_allowed(there, capsys):
 
 
 def test_table_in_parts_is_the_table_of_all_rows(monkeypatch):
-    import greeks.book_run
+    import greeks.portfolio.batch
 
     whole = risk_run(
         books.book(*books.MIXED, *books.UNDER_HESTON, books.trade("bad", strike=-1)), books.MARKET, plan=Plan(paths=500)
     )
     rows = whole.frame.to_dict("records")
-    monkeypatch.setattr(greeks.book_run, "_ROWS", 7)
+    monkeypatch.setattr(greeks.portfolio.batch, "_ROWS", 7)
     columns = list(whole.frame.columns)
     pd.testing.assert_frame_equal(table(iter(rows), columns), pd.DataFrame(rows, columns=columns))
     pd.testing.assert_frame_equal(table(iter(()), columns), pd.DataFrame([], columns=columns))
-    monkeypatch.setattr(greeks.book_run, "_JOBS", 3)
-    monkeypatch.setattr(greeks.book_run, "_PILOTS", 2)
+    monkeypatch.setattr(greeks.portfolio.batch, "_JOBS", 3)
+    monkeypatch.setattr(greeks.portfolio.batch, "_PILOTS", 2)
     again = risk_run(
         books.book(*books.MIXED, *books.UNDER_HESTON, books.trade("bad", strike=-1)), books.MARKET, plan=Plan(paths=500)
     )
@@ -180,9 +179,9 @@ def test_table_in_parts_is_the_table_of_all_rows(monkeypatch):
 
 
 def test_progress_of_a_book_in_parts_grows_to_the_whole(monkeypatch):
-    import greeks.book_run
+    import greeks.portfolio.batch
 
-    monkeypatch.setattr(greeks.book_run, "_JOBS", 3)
+    monkeypatch.setattr(greeks.portfolio.batch, "_JOBS", 3)
     told = []
     risk_run(books.book(*books.MIXED), books.MARKET, plan=Plan(paths=500), progress=lambda *now: told.append(now))
     assert told == sorted(told)
@@ -195,7 +194,7 @@ def test_memory_of_a_large_book_is_that_of_its_results():
     """Of 4,000 trades: less than 8 kB for each number above a small book's, and less than the estimate before the run."""
     rows = [books.trade(f"{n}", strike=80.0 + n % 400 / 10) for n in range(4000)]
     program = (
-        "import resource, sys; sys.path.insert(0, 'tests'); import books; from greeks.risk import risk_run; from pricers import Plan\n"
+        "import resource, sys; sys.path.insert(0, 'tests'); import books; from greeks.portfolio.risk import risk_run; from pricers import Plan\n"
         "rows = [books.trade(str(n), strike=80.0 + n % 400 / 10) for n in range(int(sys.argv[1]))]\n"
         "risk_run(books.book(*rows), books.MARKET, plan=Plan(paths=1000), threads=2)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"

@@ -20,9 +20,9 @@ from greeks import (
     sensitivities,
 )
 from pricers import AsianDigital, Barrier, Digital, European, Heston, PathFunction, Plan, schedule
-from pricers.discounting import Discounting
-from pricers.draws import Block, Observation
-from pricers.paths import Law, Paths
+from pricers.paths.discounting import Discounting
+from pricers.paths.paths import Law, Paths
+from pricers.random_numbers.path_block import Block, Observation
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho")
 DATES = (0.2, 0.45, 0.5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from greeks import MarketData, Underlying, load_market
-from greeks.markets import market_files
+from greeks.portfolio.market_data import market_files
 from pricers import GBM, Heston, ImpliedVolSurface, InvalidInput, Market
 
 HEAD = "valuation = 2002-07-05\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 import books
 import pytest
 
-from greeks.cli import main
+from greeks.commands.cli import main
 
 MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
 

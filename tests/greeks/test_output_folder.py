@@ -13,9 +13,8 @@ import books
 import output
 import pytest
 
-from greeks import marks
-from greeks.cli import main
-from greeks.report import folder, manifest, space
+from greeks.commands.cli import main
+from greeks.report import folder, manifest, marks, space
 from pricers import InvalidInput
 
 MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
@@ -399,7 +398,7 @@ def _computes(*_, **__):
 def test_output_that_cannot_be_written_is_refused_before_computing(there, monkeypatch, capsys, make, words):
     out = make()
     before = output.snapshot(there)
-    monkeypatch.setattr("greeks.cli._computed", _computes)
+    monkeypatch.setattr("greeks.commands.cli._computed", _computes)
     assert _report(out) == 1
     said = capsys.readouterr().err
     assert words in said
@@ -410,7 +409,7 @@ def test_output_that_cannot_be_written_is_refused_before_computing(there, monkey
 @pytest.mark.skipif(ROOT, reason="root may write everywhere")
 def test_folder_without_the_right_to_write_is_refused_before_computing(there, monkeypatch, capsys):
     Path("out").mkdir(mode=0o500)
-    monkeypatch.setattr("greeks.cli._computed", _computes)
+    monkeypatch.setattr("greeks.commands.cli._computed", _computes)
     assert _report("out") == 1
     assert "cannot be written: Permission denied" in capsys.readouterr().err
 
@@ -418,7 +417,7 @@ def test_folder_without_the_right_to_write_is_refused_before_computing(there, mo
 def test_full_disk_is_refused_before_computing(there, capsys, monkeypatch):
     out = there / "volume"
     out.mkdir()
-    monkeypatch.setattr("greeks.risk.risk_run", _computes)
+    monkeypatch.setattr("greeks.portfolio.risk.risk_run", _computes)
     if subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(out)], capture_output=True, check=False
     ).returncode:

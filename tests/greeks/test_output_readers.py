@@ -8,8 +8,7 @@ from pathlib import Path
 import output
 import pytest
 
-from greeks import marks
-from greeks.report import folder, manifest
+from greeks.report import folder, manifest, marks
 
 SWITCHES = 60
 

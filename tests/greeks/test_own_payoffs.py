@@ -17,13 +17,13 @@ from greeks import (
     crosscheck,
     sensitivities,
 )
+from greeks.engine.run import answer
+from greeks.engine.tasks import Job
 from greeks.greek import greek
-from greeks.run import answer
-from greeks.tasks import Job
 from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, PseudoRandom, schedule
 from pricers.contracts import path_function
 from pricers.exact import exact_greeks
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 MARKET, MODEL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.4, rho=-0.6)
@@ -234,7 +234,7 @@ def test_a_wrong_payoff_never_reaches_a_path(contract, said, estimator, monkeypa
         assert not samplers, "paths were simulated"
         return []
 
-    monkeypatch.setattr("greeks.run.simulate", simulated)
+    monkeypatch.setattr("greeks.engine.run.simulate", simulated)
     with pytest.raises(InvalidInput, match=said):
         sensitivities(contract(), MODEL, MARKET, greeks=("delta",), estimator=estimator, plan=Plan(paths=2**12, seed=1))
     with pytest.raises(InvalidInput, match=said):

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greeks import LikelihoodRatio, Pathwise, load_market
-from greeks.methods import estimators
-from greeks.portfolio import Position, Reject, families, read_book, read_portfolio
+from greeks.engine.registry import estimators
+from greeks.portfolio.read_trades import Position, Reject, families, read_book, read_portfolio
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, InvalidInput
 
 LR = LikelihoodRatio()

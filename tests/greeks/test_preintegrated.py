@@ -14,9 +14,9 @@ from scipy.special import ndtr
 from greeks import Controlled, Exact, LikelihoodRatio, NotApplicable, Pathwise, Preintegrated, sensitivities
 from greeks.estimators.preintegrated import _integrate, _integrated
 from pricers import Asian, AsianDigital, Barrier, European, FullTruncationEuler, Heston, Market, Plan, Sobol, schedule
-from pricers.draws import Block, Observation
 from pricers.errors import InvalidInput
-from pricers.requests import PathRequest, Wanted
+from pricers.paths.requests import PathRequest, Wanted
+from pricers.random_numbers.path_block import Block, Observation
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho")
 DATES = (0.1, 0.25, 0.6, 0.7, 1.0)
@@ -371,7 +371,7 @@ def test_without_noise_there_is_nothing_to_control():
 
 def _asked(contract, plan):
     from greeks.greek import greek
-    from pricers.scenario import Scenario
+    from pricers.models.scenario import Scenario
 
     return greek("delta", cases.VOL), contract, Scenario(model=cases.VOL, market=cases.FLAT), plan
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-import greeks.methods
+import greeks.engine.registry
 from greeks import (
     Combined,
     Controlled,
@@ -16,14 +16,14 @@ from greeks import (
     Pathwise,
     sensitivities,
 )
-from greeks.checks import check_of
+from greeks.engine.registry import estimators
 from greeks.estimators import likelihood_ratio
-from greeks.estimators.estimator import Estimator, PathEstimator
+from greeks.estimators.base import Estimator, PathEstimator
 from greeks.greek import Greek, greek
-from greeks.methods import estimators
+from greeks.validation.reference_method import check_of
 from pricers import GBM, European, Market, Plan
 from pricers.exact import exact_greeks
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 MARKET, MODEL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 CALL = European(option="call", strike=100.0, expiry=1.0)
@@ -107,7 +107,7 @@ def test_wrappers_say_what_they_wrap():
 @pytest.mark.parametrize("method", [m for m in estimators() if m not in ("exact", "auto", "best")])
 def test_derivative_that_nobody_thought_of_is_right_or_refused(method, monkeypatch):
     """Charm, delta by the valuation's time with all dates in proportion: no public Greek, so no method was written for it."""
-    monkeypatch.setattr("greeks.sensitivity.greek", lambda name, model: CHARM)
+    monkeypatch.setattr("greeks.engine.sensitivity.greek", lambda name, model: CHARM)
     plan = Plan(paths=2**16, seed=4)
     try:
         found = sensitivities(CALL, MODEL, MARKET, greeks=("charm",), estimator=method, plan=plan)["charm"]
@@ -131,4 +131,4 @@ def test_second_order_has_one_guard():
             has = estimator.second_order is None or wanted.parameters in estimator.second_order
             assert (estimator.refusal(wanted, CALL, scenario, Plan()) is None) == has
     assert issubclass(PathEstimator, Estimator)
-    assert greeks.methods.method("pathwise", default="best").name == "pathwise"
+    assert greeks.engine.registry.method("pathwise", default="best").name == "pathwise"

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from greeks.crosschecks import crosscheck_run
+from greeks.portfolio.crosscheck import crosscheck_run
+from greeks.portfolio.risk import risk_run
 from greeks.report import folder, manifest
 from greeks.report.facts import Facts
 from greeks.report.numerals import count, measured, plain
 from greeks.report.writer import write_report
-from greeks.risk import risk_run
 from pricers import InvalidInput, Plan
 from pricers.version import __version__
 

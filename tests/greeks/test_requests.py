@@ -7,11 +7,13 @@ import cases
 import pytest
 
 from greeks import sensitivities
-from greeks.methods import estimators
+from greeks.engine.registry import estimators
 from pricers import GBM, Asian, Barrier, Digital, European, Heston, Market, NotApplicable, PathFunction, Plan, price, schedule
-from pricers.models import conditional_summaries, gbm_summaries, heston
-from pricers.paths import Paths
-from pricers.requests import Wanted
+from pricers.models.gbm import one_pass as gbm_summaries
+from pricers.models.heston import heston
+from pricers.models.heston import one_pass as conditional_summaries
+from pricers.paths.paths import Paths
+from pricers.paths.requests import Wanted
 
 DATES = schedule(4, 1.0)
 CONTRACTS = {
@@ -73,7 +75,7 @@ def test_everything_that_is_asked_of_paths_was_planned(contract, model, unplanne
 
 
 def test_what_was_not_planned_is_noticed(unplanned, monkeypatch):
-    monkeypatch.setattr("greeks.sampler._wanted", lambda *_: Wanted())
+    monkeypatch.setattr("greeks.engine.sampler._wanted", lambda *_: Wanted())
     for model in MODELS.values():
         sensitivities(CONTRACTS["asian"], model, MARKET, greeks=("vega", "rho"), estimator="pathwise", plan=PLAN, threads=1)
     assert {name for name, _ in unplanned} == {"unplanned", "_unplanned", "variance path"}

@@ -20,13 +20,13 @@ from greeks import (
     risk_report,
     sensitivities,
 )
-from greeks.checks import check_of
-from greeks.crosschecks import crosscheck_run
 from greeks.greek import STANDARD, greek
-from greeks.portfolio import read_book
-from greeks.risk import COLUMNS, risk_run
+from greeks.portfolio.crosscheck import crosscheck_run
+from greeks.portfolio.read_trades import read_book
+from greeks.portfolio.risk import COLUMNS, risk_run
+from greeks.validation.reference_method import check_of
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, InvalidInput, Market, Plan, Sobol
-from pricers.scenario import Scenario
+from pricers.models.scenario import Scenario
 
 PLAN = Plan(paths=1000, seed=3)
 NUMBERS = ("value", "stderr", "unit_value", "unit_stderr", "desk_value", "desk_stderr", "check_value", "z", "vol", "bias")

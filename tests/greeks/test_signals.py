@@ -13,9 +13,9 @@ import books
 import output
 import pytest
 
-from greeks import marks
-from greeks.cli import main
-from greeks.stopping import Terminated, stoppable, uninterrupted
+from greeks.commands.cli import main
+from greeks.report import marks
+from greeks.report.stopping import Terminated, stoppable, uninterrupted
 
 MARKET = "valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n"
 CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated")}
@@ -44,7 +44,7 @@ def _report(*more):
 @pytest.mark.parametrize("sign", CODES)
 def test_process_that_is_asked_to_end_says_so_and_leaves_nothing(there, sign):
     heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
-    program = f"import signal, greeks.cli; {heeding}; raise SystemExit(greeks.cli.main())"
+    program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     command = ["report", "book.csv", "--market", "market.toml", "--out", "a/b/out", "--paths", str(2**34), "--threads", "2"]
     before = output.snapshot(there)
     with subprocess.Popen(
@@ -97,16 +97,16 @@ def test_signal_while_the_report_is_written_leaves_the_old_or_the_new_one(there,
 
 def test_signal_whose_exception_was_lost_ends_the_run_all_the_same(there, monkeypatch):
     """An exception inside a callback of the interpreter is printed and forgotten; the next block of paths raises it again."""
-    import greeks.risk
+    import greeks.portfolio.risk
 
-    each_answer = greeks.risk.each_answer
+    each_answer = greeks.portfolio.risk.each_answer
 
     def losing(*arguments, **options):
         with contextlib.suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
         return each_answer(*arguments, **options)
 
-    monkeypatch.setattr("greeks.risk.each_answer", losing)
+    monkeypatch.setattr("greeks.portfolio.risk.each_answer", losing)
     assert _report() == 143
     assert not Path("out").exists()
 

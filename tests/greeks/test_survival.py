@@ -12,8 +12,8 @@ from greeks import Conditional, Controlled, Exact, OneStepSurvival, sensitivitie
 from greeks.estimators.conditional import Claim, Total
 from greeks.estimators.survival import _alive, _reference, _survivors
 from pricers import GBM, Barrier, Heston, Market, Plan, Sobol, schedule
-from pricers.draws import Block, Observation
-from pricers.paths import Steps
+from pricers.paths.paths import Steps
+from pricers.random_numbers.path_block import Block, Observation
 
 DATES = (0.1, 0.25, 0.6, 0.7, 1.0)
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck
-from greeks.comparison import most_certain, threshold, verdicts
+from greeks.engine.run import answer
+from greeks.engine.tasks import Answer, Job
+from greeks.estimators.natural_size import move, natural_sizes
 from greeks.greek import greek
-from greeks.natural_size import move, natural_sizes
-from greeks.run import answer
-from greeks.tasks import Answer, Job
+from greeks.validation.crosscheck import most_certain, threshold, verdicts
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Market, Plan, schedule
-from pricers.estimate import Estimate
-from pricers.scenario import Scenario
+from pricers.engine.estimate import Estimate
+from pricers.models.scenario import Scenario
 
 METHODS = (LikelihoodRatio(), Pathwise(), FiniteDifference(), Exact())
 NAMES = ("price", "delta", "gamma", "vega", "rho", "theta")

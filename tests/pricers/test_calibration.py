@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pricers import Heston, ImpliedVolSurface, Market, ZeroCurve, calibrate_heston
-from pricers.calibration import BOUNDS, PARAMETERS, _Surface, fit_heston
+from pricers.calibration.heston import BOUNDS, PARAMETERS, _Surface, fit_heston
 from pricers.errors import InvalidInput
 from pricers.exact.heston_fourier import european
 from pricers.exact.implied_vol import implied_vol

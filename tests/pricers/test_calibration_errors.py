@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
-from pricers.calibration import PARAMETERS, fit_heston
+from pricers.calibration.heston import PARAMETERS, fit_heston
 from pricers.exact.heston_fourier import european
 from pricers.exact.implied_vol import implied_vol
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pricers import Asian, AsianDigital, Barrier, Digital, European, InvalidInput, NotApplicable, PathFunction, Plan, schedule
-from pricers.discounting import Discounting
-from pricers.paths import Law, Paths
+from pricers.paths.discounting import Discounting
+from pricers.paths.paths import Law, Paths
 
 
 class Written(Law):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kernel_package import Package, finish
 
-from pricers.kernel import kernel
+from pricers.numerics.kernel import kernel
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_change_in_the_other_package_is_noticed(package):
 
 
 def test_sources_that_change_under_a_running_process_are_not_stored(package):
-    late = "import pathlib; p = pathlib.Path(pricers.kernel.__file__).with_name('callee.py'); pricers.kernel.cache_place(); "
+    late = "import pathlib; p = pathlib.Path(pricers.numerics.kernel.__file__).with_name('callee.py'); pricers.numerics.kernel.cache_place(); "
     edit = late + "p.write_text(p.read_text().replace('SHIFT = 1.0', 'SHIFT = 3.0'))"
     mixed = package.run(before=edit)
     assert mixed["value"] == 75.0

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from kernel_package import Package, finish
 
-import pricers.kernel
-from pricers import kernel_entry, trusted_folder
+import pricers.numerics.kernel
+from pricers.numerics import kernel_entry, trusted_folder
 
 NAME = "kernels-0123"
 
@@ -54,7 +54,7 @@ def places(tmp_path, monkeypatch):
 
 def usable():
     refused = []
-    return pricers.kernel._usable(NAME, refused), refused
+    return pricers.numerics.kernel._usable(NAME, refused), refused
 
 
 def test_an_entry_is_read_as_it_was_written(entry):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pricers import GBM, Barrier, Digital, European, InvalidInput, Market, Plan, price, schedule
-from pricers.estimate import Estimate, bound, quantile, student, symmetric, why_unknown
-from pricers.simulation import Sampler, simulate
+from pricers.engine.estimate import Estimate, bound, quantile, student, symmetric, why_unknown
+from pricers.engine.simulation import Sampler, simulate
 
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)
 VOL = GBM(vol=0.2)

@@ -4,7 +4,7 @@ import naive
 import numpy as np
 import pytest
 
-from pricers.moments import comoments
+from pricers.engine.moments import comoments
 
 RANDOM = np.random.default_rng(11)
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pricers import GBM, InvalidInput, Market, NotApplicable, PathFunction, Plan, price, schedule
-from pricers.discounting import Discounting
-from pricers.own_payoffs.compiled import compiled
-from pricers.paths import Law, Paths
+from pricers.contracts.own_payoffs.compiled import compiled
+from pricers.paths.discounting import Discounting
+from pricers.paths.paths import Law, Paths
 
 MARKET, MODEL, PLAN = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2), Plan(paths=2**12, seed=3)
 MONTHLY = schedule(12, 1.0)

@@ -15,8 +15,8 @@ import pytest
 from scipy import stats
 
 import pricers
-from pricers.kernel import kernel
-from pricers.philox import _box_muller, normals, philox4x32, stream_key, uniforms
+from pricers.numerics.kernel import kernel
+from pricers.random_numbers.philox import _box_muller, normals, philox4x32, stream_key, uniforms
 
 RANDOM = np.random.default_rng(4)
 FULL = 0xFFFFFFFF

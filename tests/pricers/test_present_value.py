@@ -12,8 +12,8 @@ from greeks.greek import Greek
 from pricers import GBM, European, Heston, Market, Plan, price
 from pricers.contracts.contract import Contract
 from pricers.exact import exact_greeks
-from pricers.market import ZeroCurve
-from pricers.present_value import CashFlow
+from pricers.market.market import ZeroCurve
+from pricers.paths.present_value import CashFlow
 
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)
 CURVE = Market(spot=100.0, rate=ZeroCurve(times=(0.25, 1.0, 2.0), rates=(0.02, 0.05, 0.03)), dividend=0.01)
@@ -136,7 +136,7 @@ def test_price_of_a_strip_is_the_sum_of_its_parts_under_heston():
 def test_delta_by_rate_takes_the_slope_of_each_discount_factor(monkeypatch):
     """Pathwise by spot, scored by rate: no public Greek, but what `charm` or `d delta / d rate` would be made of."""
     by_rate = Greek(name="delta_by_rate", parameters=("spot", "rate"), unit="currency")
-    monkeypatch.setattr("greeks.sensitivity.greek", lambda name, model: by_rate)
+    monkeypatch.setattr("greeks.engine.sensitivity.greek", lambda name, model: by_rate)
     found = sensitivities(STRIP, MODEL, MARKET, greeks=("delta_by_rate",), estimator=Pathwise(), plan=PLAN)["delta_by_rate"]
     h = 1e-4
     up, down = (strip_greek("delta", MODEL, Market(spot=100.0, rate=0.05 + s * h, dividend=0.02)) for s in (1.0, -1.0))

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 from pricers import GBM, European, InvalidInput, Market, NotApplicable, Plan, ZeroCurve, price, schedule
-from pricers.discounting import Discounting
-from pricers.draws import Block, Observation
-from pricers.estimate import Moments, controlled
-from pricers.paths import Law, Paths
-from pricers.requests import PathRequest, Wanted
-from pricers.sampling.sampling import ATOM
-from pricers.simulation import Sampler, _blocks, simulate
+from pricers.engine.estimate import Moments, controlled
+from pricers.engine.simulation import Sampler, _blocks, simulate
+from pricers.paths.discounting import Discounting
+from pricers.paths.paths import Law, Paths
+from pricers.paths.requests import PathRequest, Wanted
+from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.sampling import ATOM
 
 CURVE = Market(spot=120.0, rate=ZeroCurve(times=(0.2, 1.0), rates=(0.01, 0.06)), dividend=0.03)
 DATES = (0.1, 0.35, 0.4, 0.9)

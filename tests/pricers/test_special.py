@@ -7,8 +7,8 @@ import mpmath
 import numpy as np
 import pytest
 
-from pricers import special
-from pricers.kernel import kernel
+from pricers.numerics import elementary as special
+from pricers.numerics.kernel import kernel
 
 mpmath.mp.dps = 40
 

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 
-from pricers.workspace import empty, enter, lent
+from pricers.numerics.workspace import empty, enter, lent
 
 
 def test_an_array_is_handed_out_again_once_nobody_refers_to_it():

@@ -9,8 +9,8 @@ import numpy as np
 
 from greeks.expectation.distributions.markov_chain import MarkovChain
 from pricers.errors import increasing
-from pricers.market import Market
-from pricers.models.gbm import GBM
+from pricers.market.market import Market
+from pricers.models.gbm.gbm import GBM
 
 __all__ = ["gbm_paths"]
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from greeks.expectation.distributions.markov_chain import MarkovChain
 from pricers.errors import InvalidInput, increasing
-from pricers.market import Market
-from pricers.models.heston import Heston
+from pricers.market.market import Market
+from pricers.models.heston.heston import Heston
 
 __all__ = ["heston_paths"]
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.special import gammaln
 
 from greeks import LikelihoodRatio, sensitivities
-from greeks.estimators.estimator import PathEstimator
+from greeks.estimators.base import PathEstimator
 from greeks.expectation import (
     Custom,
     InvalidInput,
@@ -29,8 +29,8 @@ from greeks.expectation import (
     heston_paths,
 )
 from pricers import GBM, Asian, Barrier, Heston, Market, Plan, ZeroCurve, schedule
-from pricers.draws import Block, Observation
-from pricers.models.heston_euler import FullTruncationEuler
+from pricers.models.heston.full_truncation_euler import FullTruncationEuler
+from pricers.random_numbers.path_block import Block, Observation
 
 
 def own_normal(**changes):

@@ -9,10 +9,10 @@ import pytest
 from scipy.special import ndtr
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
+from greeks.engine.run import answer
+from greeks.engine.tasks import Job
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import greek
-from greeks.run import answer
-from greeks.tasks import Job
 from pricers import (
     QE,
     Asian,
@@ -32,12 +32,12 @@ from pricers import (
     price,
     schedule,
 )
-from pricers.draws import Block, Observation
-from pricers.models.conditional import _scores, share_slope
-from pricers.models.heston_parameters import SLOPES
-from pricers.models.heston_scheme import Drivers
-from pricers.requests import PathRequest, Wanted
-from pricers.scenario import Scenario
+from pricers.models.heston.conditional_normal import _scores, share_slope
+from pricers.models.heston.parameters import SLOPES
+from pricers.models.heston.scheme import Drivers
+from pricers.models.scenario import Scenario
+from pricers.paths.requests import PathRequest, Wanted
+from pricers.random_numbers.path_block import Block, Observation
 
 MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
 FANG_OOSTERLEE = Heston(v0=0.0175, kappa=1.5768, theta=0.0398, xi=0.5751, rho=-0.5711)
@@ -405,7 +405,7 @@ def test_same_bits_for_any_threads_and_blocks_alone_and_among_others(model, monk
     short = days[: days.index(contracts[0].times[-1]) + 1]
     assert bits(answer(jobs_on(short, model, contracts[:1]), plan)) == together[:1]
     for lanes in (64, 192, 1024):
-        monkeypatch.setattr("pricers.simulation._lanes", lambda *args, lanes=lanes: lanes)
+        monkeypatch.setattr("pricers.engine.simulation._lanes", lambda *args, lanes=lanes: lanes)
         assert bits(answer(jobs_on(days, model, contracts), plan, threads=2)) == together
 
 

@@ -7,7 +7,7 @@ from greeks import sensitivities
 from greeks.estimators.conditional import Conditional
 from pricers import Digital, Heston, Plan, schedule
 from pricers.errors import InvalidInput
-from pricers.sampling.sobol import Sobol
+from pricers.random_numbers.sobol import Sobol
 from tests.heston_cases import MARKET, OTHERS, SEVEN, strikes
 
 MILD = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pricers import Antithetic, InvalidInput, Plan
-from pricers.draws import Block
+from pricers.random_numbers.path_block import Block
 
 
 def test_half_of_the_lanes_mirrors_the_other():

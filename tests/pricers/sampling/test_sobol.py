@@ -6,9 +6,9 @@ from scipy.special import ndtr
 from scipy.stats import qmc
 
 from pricers import InvalidInput, Plan, Sobol, schedule
-from pricers.sampling import sobol
-from pricers.sampling.bridge import bridge, bridged
-from pricers.sampling.sampling import Address
+from pricers.random_numbers import sobol
+from pricers.random_numbers.brownian_bridge import bridge, bridged
+from pricers.random_numbers.sampling import Address
 
 DATES = (0.02, 0.3, 0.35, 0.9, 1.0, 1.4, 2.0)
 

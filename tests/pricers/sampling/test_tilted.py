@@ -6,9 +6,9 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from pricers import Antithetic, InvalidInput, Plan, PseudoRandom, Sobol
-from pricers.draws import Block
-from pricers.philox import stream_key
-from pricers.sampling.tilted import Mixture, Tilted
+from pricers.random_numbers.path_block import Block
+from pricers.random_numbers.philox import stream_key
+from pricers.random_numbers.tilted import Mixture, Tilted
 
 LATTICE = (0.1, 0.3, 0.35, 0.6, 1.0, 1.5)
 ENDS, DATES = (2, 5), (1, 2, 4, 5)

@@ -1,0 +1,1 @@
+"""From tasks to estimates: which estimators run, what they sample, and what their moments say."""

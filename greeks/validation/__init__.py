@@ -1,0 +1,1 @@
+"""Estimates of one number held against each other: references and verdicts."""

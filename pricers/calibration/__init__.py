@@ -1,0 +1,1 @@
+"""From quotes to a model's parameters."""

@@ -1,0 +1,1 @@
+"""What is quoted today: spot, curves, volatilities. It knows no model."""

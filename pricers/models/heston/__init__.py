@@ -1,0 +1,1 @@
+"""Heston's stochastic variance."""

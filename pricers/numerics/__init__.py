@@ -1,0 +1,1 @@
+"""Compiled arithmetic on bare numbers: it knows no word of finance."""

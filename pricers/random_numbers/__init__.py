@@ -1,0 +1,1 @@
+"""From a seed and an address to normals."""

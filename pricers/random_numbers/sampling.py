@@ -1,0 +1,81 @@
+"""What every way of sampling can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["ATOM", "Address", "Sampling"]
+
+FloatArray = npt.NDArray[np.float64]
+
+ATOM = 64
+"""Lanes whose moments are taken together. It fixes the order of every sum, so that no block size or thread count can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Which normals are wanted.
+
+    Attributes
+    ----------
+    key : tuple of int
+        Of the seed and the stream (`pricers.random_numbers.philox.stream_key`).
+    lattice : tuple of float
+        Times of the nodes, years.
+    factor, factors : int
+        Which driver of the model, and how many it has.
+    first, lanes : int
+        First path of the block, and how many follow.
+    paths : int
+        Paths of the whole plan.
+    """
+
+    key: tuple[int, int]
+    lattice: tuple[float, ...]
+    factor: int
+    factors: int
+    first: int
+    lanes: int
+    paths: int
+
+    def of(self, factor: int) -> Address:
+        """The same paths' address for another driver."""
+        return self if factor == self.factor else replace(self, factor=factor)
+
+
+class Sampling(ABC):
+    """A way to turn addresses into normals. Frozen."""
+
+    group: ClassVar[int] = 1
+    """Paths that depend on each other, in a run of lanes: they are averaged before anything else."""
+    independent: ClassVar[bool] = True
+    """Whether (groups of) paths are independent, so that errors follow from their spread; otherwise only batches are."""
+
+    @abstractmethod
+    def normals(self, address: Address, out: FloatArray) -> None:
+        """Fill ``out[node, lane]`` with standard normals: the increments of Brownian motion between nodes, over their deviation."""
+
+    @property
+    def greatest(self) -> float:
+        """No root mean square of a path's normals is beyond it. Philox gives normals up to 7.6, Sobol points up to 8.3."""
+        return 8.5
+
+    def check(self, paths: int) -> None:  # noqa: B027
+        """Raise `InvalidInput` where the number of paths does not fit."""
+
+    def batch(self, paths: int) -> int | None:
+        """Paths in a batch, where the sampling decides; None where it does not matter."""
+        return None
+
+    def fitting(self, paths: int) -> int:
+        """A number of paths that fits, about as many as ``paths``."""
+        return paths
+
+    def lanes(self, wanted: int, paths: int) -> int:
+        """Lanes of a block, near ``wanted``."""
+        return wanted

@@ -1,1 +1,0 @@
-"""Where normals come from, one way a file."""

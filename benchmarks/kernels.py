@@ -24,14 +24,14 @@ from pricers.random_numbers import philox
 TIMES, LANES, ROWS, ATOM = 64, 512, 8, 64
 
 
-def over_lanes(function: Callable[..., Any]) -> Any:
+def over_paths(function: Callable[..., Any]) -> Any:
     """The function of one number as a kernel over arrays."""
 
     @kernel
     def loop(x, out):
         for row in range(x.shape[0]):
-            for lane in range(x.shape[1]):
-                out[row, lane] = function(x[row, lane])
+            for path in range(x.shape[1]):
+                out[row, path] = function(x[row, path])
 
     return loop
 
@@ -40,8 +40,8 @@ def over_lanes(function: Callable[..., Any]) -> Any:
 def sincos_turn(u, sine, cosine):
     """Both functions, into two arrays."""
     for row in range(u.shape[0]):
-        for lane in range(u.shape[1]):
-            sine[row, lane], cosine[row, lane] = special.sincos_turn(u[row, lane])
+        for path in range(u.shape[1]):
+            sine[row, path], cosine[row, path] = special.sincos_turn(u[row, path])
 
 
 def vector_loop(function: Any) -> dict[str, int]:
@@ -54,8 +54,8 @@ def vector_loop(function: Any) -> dict[str, int]:
     for end, line in enumerate(lines):
         if label := re.match(r"(\.L\w+):", line):
             labels = {**labels, label[1]: end}
-        elif (jump := re.match(r"j\w+\s+(\.L\w+)", line)) and jump[1] in labels:
-            body = lines[labels.pop(jump[1]) : end]
+        elif (discontinuity := re.match(r"j\w+\s+(\.L\w+)", line)) and discontinuity[1] in labels:
+            body = lines[labels.pop(discontinuity[1]) : end]
             labels = {name: start for name, start in labels.items() if start > end}  # what encloses it is not innermost
             found = {word: sum(word in line for line in body) for word in ("zmm", "ymm", "xmm")}
             found["calls"] = sum(line.startswith("call") for line in body)
@@ -87,12 +87,12 @@ def main() -> None:
     cases = {
         "uniform": (fresh(philox.uniforms.py_func), (out, *address), u.size),
         "normal": (fresh(philox.normals.py_func), (out, *address), u.size),
-        "exp": (over_lanes(special.exp), (u, out), u.size),
-        "exp2_normal": (over_lanes(special.exp2_normal), (u, out), u.size),
-        "log": (over_lanes(special.log), (u, out), u.size),
+        "exp": (over_paths(special.exp), (u, out), u.size),
+        "exp2_normal": (over_paths(special.exp2_normal), (u, out), u.size),
+        "log": (over_paths(special.log), (u, out), u.size),
         "sincos_turn": (sincos_turn, (u, out, other), u.size),
-        "ndtr": (over_lanes(special.ndtr), (u, out), u.size),
-        "ndtri": (over_lanes(special.ndtri), (u, out), u.size),
+        "ndtr": (over_paths(special.ndtr), (u, out), u.size),
+        "ndtri": (over_paths(special.ndtri), (u, out), u.size),
         f"co-moments of {ROWS} rows, per path": (
             kernel(sums=True, cached=False)(moments.comoments.py_func),
             (rows, means, np.empty((*means.shape, ROWS)), ATOM),

@@ -61,8 +61,8 @@ class Report:
     def json(self) -> dict[str, Any]:
         """All of it, in plain types; numbers that are none become null."""
         plain = dataclasses.asdict(self)
-        for check, said in zip(self.checks, plain["checks"], strict=True):
-            said["met"] = check.met
+        for check, printed in zip(self.checks, plain["checks"], strict=True):
+            printed["met"] = check.met
         return _plain(plain)
 
 

@@ -125,10 +125,10 @@ class Workload:
         vol = VOL if self.model == "gbm" else math.sqrt(HESTON["v0"])
         root = math.sqrt(self.expiry)
         spot, level, _ = self.parameters
-        wide = bend = vol * root
+        wide = second = vol * root
         if self.payoff == "barrier":
-            bend = min(wide, max(vol * math.sqrt(self.times[0]), abs(math.log(spot / BARRIER))))
-        return self.bump * spot * min(math.sqrt(wide * bend), 1.0), self.bump * level, self.bump * vol / root
+            second = min(wide, max(vol * math.sqrt(self.times[0]), abs(math.log(spot / BARRIER))))
+        return self.bump * spot * min(math.sqrt(wide * second), 1.0), self.bump * level, self.bump * vol / root
 
 
 _SMOOTH, _JUMPS = 1e-4, 0.05

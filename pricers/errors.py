@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["InvalidInput", "NotApplicable", "finite", "increasing", "negative_not", "one_of", "positive"]
+__all__ = ["InvalidInput", "NotApplicable", "finite", "increasing", "non_negative", "one_of", "positive"]
 
 
 class InvalidInput(ValueError):
@@ -97,7 +97,7 @@ def positive(field: str, value: Any) -> float:
     return number
 
 
-def negative_not(field: str, value: Any) -> float:
+def non_negative(field: str, value: Any) -> float:
     """``value`` as a float, or `InvalidInput` where it is not a finite number of at least zero."""
     number = finite(field, value)
     if number < 0.0:

@@ -33,7 +33,7 @@ def pytest_generate_tests(metafunc):
 
 @pytest.fixture
 def exact_derivatives():
-    """Every Greek of `price(spot, vol, rate_shift, dividend_shift, stretch)` in 20 digits, stretch being maturity's."""
+    """Every Greek of `price(spot, vol, rate_shift, dividend_shift, time_scale)` in 20 digits, stretch being maturity's."""
     import mpmath
 
     def differentiate(price, *, spot, vol, maturity):

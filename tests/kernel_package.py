@@ -20,7 +20,7 @@ MACHINERY = (
 )
 
 CALLEE = """
-from pricers.kernel import device, kernel
+from pricers.numerics.kernel import device, kernel
 
 SHIFT = {shift}
 
@@ -34,7 +34,7 @@ def middle(x):
 """
 
 CALLER = """
-from pricers.kernel import kernel
+from pricers.numerics.kernel import kernel
 from pricers.callee import middle
 
 @kernel
@@ -70,9 +70,11 @@ class Package:
         self.home = root / "home"
         self.sources.mkdir(parents=True)
         self.home.mkdir()
+        (self.sources / "numerics").mkdir()
         for module in MACHINERY:
-            shutil.copy(module.__file__, self.sources)
-        (self.sources / "__init__.py").touch()
+            shutil.copy(module.__file__, self.sources / "numerics")
+        for folder in (self.sources, self.sources / "numerics"):
+            (folder / "__init__.py").touch()
         (self.sources / "caller.py").write_text(CALLER)
         (root / "tmp").mkdir()
         self.environment = {"HOME": str(self.home), "USERPROFILE": str(self.home), "TMPDIR": str(root / "tmp")}
@@ -81,7 +83,7 @@ class Package:
     def write(self, shift):
         (self.sources / "callee.py").write_text(CALLEE.format(shift=shift))
         past = time.time() - 60.0
-        for path in self.sources.glob("*.py"):
+        for path in self.sources.rglob("*.py"):
             os.utime(path, (past, past))
 
     def start(self, *, before="", **environment):

@@ -91,10 +91,10 @@ class EulerStep:
         return -0.5 * area + rho * math.sqrt(area) * self._z, (1.0 - rho**2) * area
 
 
-def steps(step, p, lattice, shocks, normals):
-    """For each node: variance, mean, variance and normal of the log-return of the step that ends there."""
+def steps(step, p, time_grid, shocks, normals):
+    """For each grid point: variance, mean, variance and normal of the log-return of the step that ends there."""
     v, last, out = p["v0"], 0.0, []
-    for t, b, z in zip(lattice, shocks, normals, strict=True):
+    for t, b, z in zip(time_grid, shocks, normals, strict=True):
         one = step(p, t - last)
         after = one.next(v, z)
         mean, variance = one.log_return(v, after)
@@ -104,7 +104,7 @@ def steps(step, p, lattice, shocks, normals):
 
 
 def between(path, index):
-    """Mean and variance of the log-return between observed nodes, and the normal that stands for both."""
+    """Mean and variance of the log-return between observed grid points, and the normal that stands for both."""
     out, start = [], 0
     for end in index:
         part = path[start : end + 1]

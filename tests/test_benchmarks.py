@@ -81,7 +81,7 @@ def test_everybody_takes_the_same_steps(workload):
     model = workload.dynamics
     if model is None:
         pytest.skip("there is no such model")
-    assert len(model.lattice(workload.times, workload.steps_per_year)) == (
+    assert len(model.time_grid(workload.times, workload.steps_per_year)) == (
         workload.steps if workload.model == "heston" else workload.dates
     )
 

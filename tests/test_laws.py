@@ -34,7 +34,7 @@ from greeks import (
 )
 from greeks.engine.registry import estimators
 from greeks.engine.run import answer
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.base import PathEstimator
 from greeks.greek import STANDARD, greek
 from pricers import (
@@ -84,11 +84,11 @@ def _refused(estimator, contract):
     if "survival" in estimator.name:
         return not isinstance(contract, Barrier) or contract.touched
     if isinstance(estimator, Localised):
-        return contract.jump is None
+        return contract.discontinuity is None
     if "preintegrated" in estimator.name and contract.on_average is None:
         return True
-    needs_gradient = "pathwise" in estimator.name and contract.jumps
-    return needs_gradient or (isinstance(estimator, Controlled) and not contract.relatives)
+    needs_gradient = "pathwise" in estimator.name and contract.discontinuous
+    return needs_gradient or (isinstance(estimator, Controlled) and not contract.control_claims)
 
 
 def _z(estimate, truth):
@@ -109,7 +109,7 @@ def test_estimator_agrees_with_the_exact_value(name, estimator, market):
     found = sensitivities(contract, cases.VOL, market, greeks=GREEKS, estimator=estimator, plan=PLAN)
     for g in GREEKS:
         assert abs(_z(found[g], truth[g].value)) < 4.0, (g, found[g], truth[g].value)
-        noisy = 2.0 if contract.jumps and estimator == FiniteDifference() and g == "gamma" else 1.0
+        noisy = 2.0 if contract.discontinuous and estimator == FiniteDifference() and g == "gamma" else 1.0
         assert found[g].stderr < noisy * SMALL[g] * cases.SCALE[g], (g, found[g])
 
 
@@ -117,12 +117,12 @@ def test_estimator_agrees_with_the_exact_value(name, estimator, market):
 def test_estimators_agree_with_each_other(name):
     table = crosscheck(cases.SAMPLED[name], cases.VOL, cases.CURVE, greeks=GREEKS, plan=PLAN)
     contract = cases.SAMPLED[name]
-    sampled = table[(table.estimator != "exact") & ~(contract.jumps & (table.estimator == "pathwise"))]
+    sampled = table[(table.estimator != "exact") & ~(contract.discontinuous & (table.estimator == "pathwise"))]
     assert not set(sampled.verdict) & {"differ"}
     first = sampled[sampled.greek.isin(["delta", "vega", "rho"])]
     assert {"reference", "agree"} <= set(first.verdict)
     for row in sampled[sampled.stderr.notna()].itertuples():
-        noisy = 2.0 if contract.jumps and row.estimator == "finite_difference" and row.greek == "gamma" else 1.0
+        noisy = 2.0 if contract.discontinuous and row.estimator == "finite_difference" and row.greek == "gamma" else 1.0
         assert row.stderr < noisy * SMALL[row.greek] * cases.SCALE[row.greek], row
 
 
@@ -267,10 +267,12 @@ def test_intervals_cover_the_truth_with_fitted_controls(name, estimator):
     _test_coverage(name, estimator, 2**15)  # what the controls leave is skewed: with fewer paths the mean is not yet normal
 
 
-def _job(contract, **kwargs):
-    scene = Scenario(model=cases.VOL, market=cases.FLAT)
+def _task(contract, **kwargs):
+    scenario = Scenario(model=cases.VOL, market=cases.FLAT)
     wanted = tuple(greek(g, cases.VOL) for g in GREEKS)
-    return Job(contract=contract, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(), FiniteDifference()), **kwargs)
+    return GreekTask(
+        contract=contract, scenario=scenario, greeks=wanted, estimators=(LikelihoodRatio(), FiniteDifference()), **kwargs
+    )
 
 
 def _bits(answers):
@@ -278,18 +280,18 @@ def _bits(answers):
 
 
 def test_same_bits_for_any_number_of_threads():
-    jobs = [_job(contract) for contract in cases.EXACT.values()]
+    tasks = [_task(contract) for contract in cases.EXACT.values()]
     plan = Plan(paths=9_999, seed=5)
-    assert _bits(answer(jobs, plan, threads=1)) == _bits(answer(jobs, plan, threads=2)) == _bits(answer(jobs, plan, threads=5))
+    assert _bits(answer(tasks, plan, threads=1)) == _bits(answer(tasks, plan, threads=2)) == _bits(answer(tasks, plan, threads=5))
 
 
 def test_same_bits_for_any_block(monkeypatch):
-    jobs = [_job(contract) for contract in (*cases.EXACT.values(), *cases.SAMPLED.values())]
+    tasks = [_task(contract) for contract in (*cases.EXACT.values(), *cases.SAMPLED.values())]
     plan = Plan(paths=5_000, seed=5)
     found = []
-    for lanes in (64, 192, 1024, 8192):
-        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
-        found.append(_bits(answer(jobs, plan, threads=2)))
+    for n_paths in (64, 192, 1024, 8192):
+        monkeypatch.setattr(pricers.engine.simulation, "_n_paths", lambda samplers, n_paths=n_paths: n_paths)
+        found.append(_bits(answer(tasks, plan, threads=2)))
     assert all(other == found[0] for other in found[1:])
 
 
@@ -298,12 +300,12 @@ def test_same_bits_for_any_block(monkeypatch):
 def test_same_bits_for_any_block_and_any_number_of_threads(estimator, model, monkeypatch):
     contract = cases.SAMPLED["seasoned arithmetic asian digital put"]
     names = tuple(greek(g, model) for g in GREEKS)
-    scene = Scenario(model=model, market=cases.CURVE)
-    job = Job(contract=contract, scene=scene, greeks=names, estimators=(estimator,))
+    scenario = Scenario(model=model, market=cases.CURVE)
+    task = GreekTask(contract=contract, scenario=scenario, greeks=names, estimators=(estimator,))
     found = []
-    for lanes, threads in ((64, 2), (192, 1), (1024, 2)):
-        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
-        found.append(_bits(answer([job], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
+    for n_paths, threads in ((64, 2), (192, 1), (1024, 2)):
+        monkeypatch.setattr(pricers.engine.simulation, "_n_paths", lambda samplers, n_paths=n_paths: n_paths)
+        found.append(_bits(answer([task], Plan(paths=3_000, seed=5, steps_per_year=12), threads=threads)))
     assert all(other == found[0] for other in found[1:])
 
 
@@ -319,16 +321,16 @@ def test_nothing_of_a_block_outlives_it(model, monkeypatch):
             born.append(weakref.ref(self))
 
     monkeypatch.setattr(pricers.engine.simulation, "Block", Watched)
-    monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers: 64)
-    scene, names = Scenario(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
+    monkeypatch.setattr(pricers.engine.simulation, "_n_paths", lambda samplers: 64)
+    scenario, names = Scenario(model=model, market=cases.FLAT), tuple(greek(g, model) for g in GREEKS)
     contracts = cases.SAMPLED["seasoned arithmetic asian digital put"], cases.EXACT["down-and-out call"]
     for methods in ((LR,), (FiniteDifference(),), (OneStepSurvival(), Preintegrated(), Localised())):
-        jobs = [Job(contract=c, scene=scene, greeks=names, estimators=methods) for c in contracts]
-        answer(jobs, Plan(paths=64, steps_per_year=12), threads=1)  # a compiler leaves garbage that refers to its callers
+        tasks = [GreekTask(contract=c, scenario=scenario, greeks=names, estimators=methods) for c in contracts]
+        answer(tasks, Plan(paths=64, steps_per_year=12), threads=1)  # a compiler leaves garbage that refers to its callers
         gc.collect()
         gc.disable()  # a cycle would keep a block's arrays until garbage is searched for
         try:
-            answer(jobs, Plan(paths=640, steps_per_year=12), threads=1)
+            answer(tasks, Plan(paths=640, steps_per_year=12), threads=1)
             assert born
             assert [alive for ref in born if (alive := ref()) is not None] == []
         finally:
@@ -343,18 +345,18 @@ def test_same_bits_alone_and_among_others():
         Asian(option="call", strike=99.0, fixings=days[29:365:30]),
     ]
     plan = Plan(paths=3_000, seed=9)
-    together = _bits(answer([_job(c, stream="X", lattice=days) for c in contracts], plan))
-    backwards = _bits(answer([_job(c, stream="X", lattice=days) for c in contracts[::-1]], plan))[::-1]
-    alone = [_bits(answer([_job(c, stream="X", lattice=days[: days.index(c.times[-1]) + 1])], plan))[0] for c in contracts]
+    together = _bits(answer([_task(c, stream="X", time_grid=days) for c in contracts], plan))
+    backwards = _bits(answer([_task(c, stream="X", time_grid=days) for c in contracts[::-1]], plan))[::-1]
+    alone = [_bits(answer([_task(c, stream="X", time_grid=days[: days.index(c.times[-1]) + 1])], plan))[0] for c in contracts]
     assert together == backwards == alone
-    assert together != _bits(answer([_job(c, stream="Y", lattice=days) for c in contracts], plan))
+    assert together != _bits(answer([_task(c, stream="Y", time_grid=days) for c in contracts], plan))
 
 
 @pytest.mark.parametrize("name", [*cases.EXACT, *cases.SAMPLED])
 def test_same_bits_whether_normals_are_kept_or_drawn_as_they_are_needed(name):
     contract, plan = (cases.EXACT | cases.SAMPLED)[name], Plan(paths=3000, seed=5)
     alone = sensitivities(contract, cases.VOL, cases.CURVE, greeks=GREEKS, estimator=LR, plan=plan)
-    (beside,) = answer([replace(_job(contract), scene=Scenario(model=cases.VOL, market=cases.CURVE))], plan)
+    (beside,) = answer([replace(_task(contract), scenario=Scenario(model=cases.VOL, market=cases.CURVE))], plan)
     for g in GREEKS:
         assert alone[g] == beside.estimates[g, "likelihood_ratio"]
 
@@ -375,10 +377,12 @@ def _sampled(contract, names, plan, market=cases.FLAT):
 @pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
 def test_scores_have_mean_zero(dates):
     names = ("delta", "gamma", "vega", "dividend_rho", "vanna", "volga")
-    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
-    scene = Scenario(model=cases.VOL, market=cases.CURVE)
+    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="paths")
+    scenario = Scenario(model=cases.VOL, market=cases.CURVE)
     wanted = tuple(greek(g, cases.VOL) for g in names)
-    (found,) = answer([Job(contract=one, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),))], Plan(paths=2**18, seed=1))
+    (found,) = answer(
+        [GreekTask(contract=one, scenario=scenario, greeks=wanted, estimators=(LikelihoodRatio(),))], Plan(paths=2**18, seed=1)
+    )
     for name in names:
         moments = found._moments[name]
         score = np.array([[0.0, 1.0]] * 2)
@@ -395,7 +399,7 @@ def test_put_call_parity_holds_for_greeks():
         dates = {"expiry": 1.0} if family is European else {"fixings": schedule(6, 1.0)}
         call, put = (_sampled(family(option=o, strike=101.0, **dates), GREEKS, PLAN) for o in ("call", "put"))
         times = (1.0,) if family is European else schedule(6, 1.0)
-        forward = _sampled(PathFunction(lambda spot: spot.mean(axis=0) - 101.0, times=times, over="lanes"), GREEKS, PLAN)
+        forward = _sampled(PathFunction(lambda spot: spot.mean(axis=0) - 101.0, times=times, over="paths"), GREEKS, PLAN)
         for g in GREEKS:
             assert call[g].value - put[g].value == pytest.approx(forward[g].value, rel=1e-9, abs=1e-9 * cases.SCALE[g])
 
@@ -403,7 +407,7 @@ def test_put_call_parity_holds_for_greeks():
 def test_in_out_parity_holds_for_greeks():
     dates = schedule(12, 1.0)
     terms = {"option": "call", "strike": 100.0, "monitoring": dates}
-    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="lanes"), GREEKS, PLAN)
+    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="paths"), GREEKS, PLAN)
     for side, level in (("down", 91.0), ("up", 115.0)):
         knock_in, knock_out = (
             _sampled(Barrier(kind=f"{side}-and-{x}", barrier=level, **terms), GREEKS, PLAN) for x in ("in", "out")
@@ -415,19 +419,19 @@ def test_in_out_parity_holds_for_greeks():
 
 def test_a_barrier_out_of_reach_is_a_vanilla():
     dates = schedule(12, 1.0)
-    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="lanes"), GREEKS, PLAN)
+    vanilla = _sampled(PathFunction(lambda spot: np.maximum(spot[-1] - 100.0, 0.0), times=dates, over="paths"), GREEKS, PLAN)
     far = Barrier(option="call", strike=100.0, barrier=1.0, kind="down-and-out", monitoring=dates)
     found = _sampled(far, GREEKS, PLAN)
     assert [found[g].value for g in GREEKS] == pytest.approx([vanilla[g].value for g in GREEKS], rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, c in cases.EXACT.items() if c.jumps])
+@pytest.mark.parametrize("name", [n for n, c in cases.EXACT.items() if c.discontinuous])
 def test_pathwise_refuses_a_payoff_that_jumps(name):
     with pytest.raises(NotApplicable, match=r"jumps; use LikelihoodRatio\(\)"):
         sensitivities(cases.EXACT[name], cases.VOL, cases.FLAT, greeks=("delta",), estimator=Pathwise())
 
 
-def test_controls_refuse_a_contract_without_relatives():
+def test_controls_refuse_a_contract_without_claims():
     with pytest.raises(NotApplicable, match=r"no control is known for delta of european; use LikelihoodRatio\(\)"):
         sensitivities(cases.EXACT["european call"], cases.VOL, cases.FLAT, greeks=("delta",), estimator=Controlled())
 
@@ -445,13 +449,13 @@ def test_controls_and_combinations_reduce_the_error():
 
 
 def test_pathwise_refuses_a_function_without_gradient():
-    payoff = PathFunction(lambda spot: spot[-1], times=(1.0,), over="lanes")
+    payoff = PathFunction(lambda spot: spot[-1], times=(1.0,), over="paths")
     with pytest.raises(NotApplicable, match=r"without gradient=.*; use LikelihoodRatio\(\)"):
         sensitivities(payoff, cases.VOL, cases.FLAT, greeks=("delta",), estimator=Pathwise())
 
 
 def test_nan_stays_nan():
-    payoff = PathFunction(lambda spot: np.where(spot[-1] > 150.0, math.nan, spot[-1]), times=(1.0,), over="lanes")
+    payoff = PathFunction(lambda spot: np.where(spot[-1] > 150.0, math.nan, spot[-1]), times=(1.0,), over="paths")
     found = sensitivities(payoff, cases.VOL, cases.FLAT, estimator=LR, plan=Plan(paths=2**12, seed=1))
     assert all(math.isnan(estimate.value) and math.isnan(estimate.stderr) for estimate in found.values())
     table = crosscheck(payoff, cases.VOL, cases.FLAT, plan=Plan(paths=2**12, seed=1))
@@ -522,11 +526,11 @@ def test_intervals_cover_the_truth_with_other_samplings(name, estimator, samplin
 
 @pytest.mark.parametrize("sampling", [Antithetic(), Sobol(scrambles=4)], ids=["antithetic", "Sobol"])
 def test_same_bits_for_other_samplings(sampling, monkeypatch):
-    jobs, plan = [_job(c) for c in cases.EXACT.values()], Plan(paths=2**11, seed=5, sampling=sampling)
+    tasks, plan = [_task(c) for c in cases.EXACT.values()], Plan(paths=2**11, seed=5, sampling=sampling)
     found = []
-    for lanes in (64, 128, 512):
-        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
-        found += [_bits(answer(jobs, plan, threads=threads)) for threads in (1, 2)]
+    for n_paths in (64, 128, 512):
+        monkeypatch.setattr(pricers.engine.simulation, "_n_paths", lambda samplers, n_paths=n_paths: n_paths)
+        found += [_bits(answer(tasks, plan, threads=threads)) for threads in (1, 2)]
     assert all(other == found[0] for other in found[1:])
 
 
@@ -539,11 +543,11 @@ def test_error_falls_with_the_square_root_of_paths():
 
 def _imports(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
+    for grid_point in ast.walk(tree):
+        if isinstance(grid_point, ast.Import):
+            yield from (name.name for name in grid_point.names)
+        elif isinstance(grid_point, ast.ImportFrom) and grid_point.module:
+            yield grid_point.module
 
 
 def _modules(package):

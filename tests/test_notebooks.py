@@ -40,7 +40,11 @@ def test_notebook_is_stored_without_outputs(path):
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_uses_public_names_only(path):
     source = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "code")
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("greeks", "pricers"):
-            assert node.module in ("greeks", "greeks.expectation", "pricers"), node.module
-            assert not [name.name for name in node.names if name.name.startswith("_")]
+    for grid_point in ast.walk(ast.parse(source)):
+        if (
+            isinstance(grid_point, ast.ImportFrom)
+            and grid_point.module
+            and grid_point.module.split(".")[0] in ("greeks", "pricers")
+        ):
+            assert grid_point.module in ("greeks", "greeks.expectation", "pricers"), grid_point.module
+            assert not [name.name for name in grid_point.names if name.name.startswith("_")]

@@ -19,8 +19,8 @@ def test_the_examples_print_what_stands_below_them():
             printed = ""
             continue
         assert not printed, printed
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
             exec(block, names)
-        printed = said.getvalue()
+        printed = printed.getvalue()
     assert not printed

@@ -247,14 +247,14 @@ def test_a_read_only_mapping_stays_one():
 
 
 @pytest.mark.parametrize("method", sorted(set(multiprocessing.get_all_start_methods()) - {"fork"}))  # a test process has threads
-def test_bad_input_in_a_process_pool_is_that_job_s_error_alone(method):
+def test_bad_input_in_a_process_pool_is_that_task_s_error_alone(method):
     context = multiprocessing.get_context(method)
     with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
-        jobs = [pool.submit(GBM, vol=vol) for vol in (0.1, -0.1, 0.3)]
-        bad = jobs[1].exception(timeout=120)
+        tasks = [pool.submit(GBM, vol=vol) for vol in (0.1, -0.1, 0.3)]
+        bad = tasks[1].exception(timeout=120)
         assert isinstance(bad, InvalidInput)
         assert (bad.field, bad.value) == ("vol", -0.1)
-        assert [jobs[0].result(timeout=120), jobs[2].result(timeout=240)] == [GBM(vol=0.1), GBM(vol=0.3)]
+        assert [tasks[0].result(timeout=120), tasks[2].result(timeout=240)] == [GBM(vol=0.1), GBM(vol=0.3)]
     with context.Pool(1) as pool:  # this one hung
         with pytest.raises(InvalidInput, match="vol must be positive, got -0.1"):
             pool.apply_async(GBM, kwds={"vol": -0.1}).get(timeout=120)

@@ -13,11 +13,11 @@ def test_the_ten_lines_print_what_stands_below_them():
         re.findall(r"```python\n(.*?)```", README, re.S),
         re.findall(r"```text\n(.*?)```", README, re.S),
     )
-    said = io.StringIO()
+    printed = io.StringIO()
     names: dict[str, object] = {}
-    with contextlib.redirect_stdout(said):
+    with contextlib.redirect_stdout(printed):
         exec(code, names)
-    assert said.getvalue() == printed
+    assert printed.getvalue() == printed
     for other in others:
         exec(other, names)
 

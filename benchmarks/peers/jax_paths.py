@@ -1,6 +1,6 @@
-"""Simulation in JAX: float64, the steps a `jax.lax.scan`, paths along the lanes of each step.
+"""Simulation in JAX: float64, the steps a `jax.lax.scan`, paths along the paths of each step.
 
-A scan whose carry is the state of all lanes is the fastest of the usual forms here: a cumulative sum over [time, lane] takes two to three
+A scan whose carry is the state of all paths is the fastest of the usual forms here: a cumulative sum over [time, path] takes two to three
 times as long on a CPU, a product with a triangular matrix a third longer.
 """
 
@@ -59,7 +59,7 @@ def payoff(workload: Workload) -> tuple[Array, Callable[[Array, Array], Array], 
 
 
 def present_value(workload: Workload, scheme: str = "") -> PresentValue:
-    """Discounted payoffs [lane] of parameters (spot, volatility or variance, rate) and normals [date, substep, factor, lane]."""
+    """Discounted payoffs [path] of parameters (spot, volatility or variance, rate) and normals [date, substep, factor, path]."""
     return _gbm(workload) if workload.model == "gbm" else _heston(workload, scheme)
 
 
@@ -70,21 +70,21 @@ def _gbm(workload: Workload) -> PresentValue:
     def value(parameters: Array, normals: Array) -> Array:
         spot, vol, rate = parameters
         drift, scale = (rate - MARKET.dividend - 0.5 * vol * vol) * dt, vol * math.sqrt(dt)
-        lanes = jnp.zeros(normals.shape[-1])
+        n_paths = jnp.zeros(normals.shape[-1])
 
         def step(state: Array, z: Array) -> Array:
             x, kept = state
             x = x + drift + scale * z
             return (x, update(kept, x)), None
 
-        (x, kept), _ = jax.lax.scan(step, (lanes + jnp.log(spot), lanes + first), normals[:, 0, 0])
+        (x, kept), _ = jax.lax.scan(step, (n_paths + jnp.log(spot), n_paths + first), normals[:, 0, 0])
         return jnp.exp(-rate * workload.expiry) * pay(kept, x)
 
     return value
 
 
 def gbm_scores(workload: Workload) -> Callable[[Array, Array], tuple[Array, Array]]:
-    """Discounted payoffs [lane] and the scores [parameter, lane] of the paths, by hand: sums of the normals and of their squares."""
+    """Discounted payoffs [path] and the scores [parameter, path] of the paths, by hand: sums of the normals and of their squares."""
     dt, root = workload.dt, math.sqrt(workload.dt)
     value = _gbm(workload)
 
@@ -136,7 +136,7 @@ def _variance_step(scheme: str, dt: float) -> Callable[[Array, Array], tuple[Arr
 
 
 def heston_moves(workload: Workload, scheme: str) -> Callable[[Array, Array, Array], tuple[Array, Array, Array, Array]]:
-    """One date further: from the variance, the rate and normals [substep, factor, lane] to the variance at the date and the log-return.
+    """One date further: from the variance, the rate and normals [substep, factor, path] to the variance at the date and the log-return.
 
     Of the log-return given the variance path: mean, variance, and noise (which has that variance).
     """
@@ -164,7 +164,7 @@ def _heston(workload: Workload, scheme: str) -> PresentValue:
 
     def value(parameters: Array, normals: Array) -> Array:
         spot, v0, rate = parameters
-        lanes = jnp.zeros(normals.shape[-1])
+        n_paths = jnp.zeros(normals.shape[-1])
 
         def step(state: Array, z: Array) -> Array:
             v, x, kept = state
@@ -172,14 +172,14 @@ def _heston(workload: Workload, scheme: str) -> PresentValue:
             x = x + mean + noise
             return (v, x, update(kept, x)), None
 
-        (_, x, kept), _ = jax.lax.scan(step, (lanes + v0, lanes + jnp.log(spot), lanes + first), normals)
+        (_, x, kept), _ = jax.lax.scan(step, (n_paths + v0, n_paths + jnp.log(spot), n_paths + first), normals)
         return jnp.exp(-rate * workload.expiry) * pay(kept, x)
 
     return value
 
 
 def heston_surrogate(workload: Workload, scheme: str) -> Callable[[Array, Array], tuple[Array, Array]]:
-    """Discounted payoffs [lane], which nothing is differentiated through, and log-densities [lane], whose `jax.grad` is the score.
+    """Discounted payoffs [path], which nothing is differentiated through, and log-densities [path], whose `jax.grad` is the score.
 
     The densities are those of the log-returns between the dates: the variance path moves with the parameters, the returns are held.
     """
@@ -188,7 +188,7 @@ def heston_surrogate(workload: Workload, scheme: str) -> Callable[[Array, Array]
 
     def value(parameters: Array, normals: Array) -> tuple[Array, Array]:
         spot, v0, rate = parameters
-        lanes = jnp.zeros(normals.shape[-1])
+        n_paths = jnp.zeros(normals.shape[-1])
 
         def step(state: Array, z: Array) -> Array:
             v, x, kept, density = state
@@ -198,7 +198,7 @@ def heston_surrogate(workload: Workload, scheme: str) -> Callable[[Array, Array]
             density = density - 0.5 * jnp.log(spread) - (after - x - mean) ** 2 / (2.0 * spread)
             return (v, after, update(kept, after), density), None
 
-        (_, x, kept, density), _ = jax.lax.scan(step, (lanes + v0, lanes + jnp.log(spot), lanes + first, lanes), normals)
+        (_, x, kept, density), _ = jax.lax.scan(step, (n_paths + v0, n_paths + jnp.log(spot), n_paths + first, n_paths), normals)
         return jax.lax.stop_gradient(jnp.exp(-rate * workload.expiry)) * pay(kept, x), density
 
     return value
@@ -215,7 +215,7 @@ def survival(workload: Workload, scheme: str = "", *, uniforms: bool = False) ->
 
     def value(parameters: Array, numbers: Array) -> Array:
         spot, volatility, rate = parameters
-        lanes = jnp.zeros(numbers.shape[-1])
+        n_paths = jnp.zeros(numbers.shape[-1])
 
         def step(state: Array, draw: Array) -> Array:
             v, x, weight = state
@@ -229,7 +229,7 @@ def survival(workload: Workload, scheme: str = "", *, uniforms: bool = False) ->
             x = mean - scale * normal_quantile(jnp.maximum(chance, _LEAST_CHANCE) * share)
             return (v, x, weight * chance), None
 
-        start = (lanes + volatility, lanes + jnp.log(spot), lanes + 1.0)
+        start = (n_paths + volatility, n_paths + jnp.log(spot), n_paths + 1.0)
         (_, x, weight), _ = jax.lax.scan(step, start, numbers[:, 0])
         return jnp.exp(-rate * workload.expiry) * weight * jnp.maximum(jnp.exp(x) - STRIKE, 0.0)
 

@@ -36,7 +36,7 @@ CHUNK = 2**18
 
 Array = Any
 Estimator = Callable[[Array], Array]
-"""From normals [date, substep, factor, lane] to estimates [greek]: means over the lanes."""
+"""From normals [date, substep, factor, path] to estimates [greek]: means over the paths."""
 
 
 def installed() -> bool:
@@ -74,17 +74,17 @@ def likelihood_ratio(workload: Workload, scheme: str = "") -> Estimator:
     return _gbm_score(workload) if workload.model == "gbm" else _heston_score(workload, scheme)
 
 
-def _centred(worth: Array) -> Array:
+def _centred(value: Array) -> Array:
     """Less the mean of the others: a baseline that costs nothing and biases nothing."""
-    return (worth - worth.mean()) * (worth.size / (worth.size - 1.0))
+    return (value - value.mean()) * (value.size / (value.size - 1.0))
 
 
 def _gbm_score(workload: Workload) -> Estimator:
     scored, parameters = jax_paths.gbm_scores(workload), workload.parameters
 
     def estimate(normals: Array) -> Array:
-        worth, scores = scored(parameters, normals)
-        price, products = worth.mean(), (_centred(worth) * scores).mean(axis=1)
+        value, scores = scored(parameters, normals)
+        price, products = value.mean(), (_centred(value) * scores).mean(axis=1)
         return jnp.concatenate([price[None], products - price * jnp.array([0.0, 0.0, workload.expiry])])
 
     return estimate
@@ -95,8 +95,8 @@ def _heston_score(workload: Workload, scheme: str) -> Estimator:
 
     def estimate(normals: Array) -> Array:
         def aim(p: Array) -> tuple[Array, Array]:
-            worth, density = surrogate(p, normals)
-            return (_centred(worth) * density).mean(), worth.mean()
+            value, density = surrogate(p, normals)
+            return (_centred(value) * density).mean(), value.mean()
 
         slopes, price = jax.grad(aim, has_aux=True)(parameters)
         return jnp.stack([price, *slopes]) - price * jnp.array([0.0, 0.0, 0.0, workload.expiry])
@@ -116,7 +116,7 @@ def _seconds(name: str) -> float:
     return timed(lambda: draw(key).block_until_ready(), repeats=5).cpu
 
 
-def _lanes(workload: Workload, paths: int, numbers: int) -> int:
+def _n_paths(workload: Workload, paths: int, numbers: int) -> int:
     """Paths in a chunk of about so many random numbers."""
     wanted = numbers // (workload.steps * workload.factors)
     return min(2 ** min(max(round(math.log2(max(wanted, 1))), 7), 14), paths // 2)
@@ -137,14 +137,14 @@ def pseudo(
     chunk_numbers: int = CHUNK,
 ) -> Measured:
     """Greeks from pseudo-random normals, or from ``uniforms`` where that is what the estimator takes."""
-    lanes = _lanes(workload, paths, chunk_numbers)
+    n_paths = _n_paths(workload, paths, chunk_numbers)
     numbers = workload.steps * workload.factors
     draw = jax.random.uniform if uniforms else jax.random.normal
 
     def chunk(key: Array) -> Array:
-        return estimator(_shaped(workload, draw(key, (numbers, lanes), dtype=jnp.float64)))
+        return estimator(_shaped(workload, draw(key, (numbers, n_paths), dtype=jnp.float64)))
 
-    run = jax.jit(lambda key: jax.lax.map(chunk, jax.random.split(key, paths // lanes)))
+    run = jax.jit(lambda key: jax.lax.map(chunk, jax.random.split(key, paths // n_paths)))
     key = jax.random.key(settings.seed, impl=generator())
     found: list[Array] = []
 
@@ -172,7 +172,7 @@ def quasi(
     They become normals in Brownian-bridge order (where ``bridge``) or in time order, or stay ``uniforms`` in time order where that is
     what the estimator takes. The error is that of one set of points, from independent scrambles.
     """
-    lanes, numbers = _lanes(workload, paths, chunk_numbers), workload.steps * workload.factors
+    n_paths, numbers = _n_paths(workload, paths, chunk_numbers), workload.steps * workload.factors
     scrambles = settings.count(32, least=4)
     turn = jnp.asarray(_bridge(workload.steps)) if bridge else None
 
@@ -188,7 +188,7 @@ def quasi(
     def once() -> None:
         seed = settings.seed * 1_000_003 + len(found)
         points = qmc.Sobol(numbers, scramble=True, rng=seed).random(paths)
-        chunks = points.reshape(-1, lanes, numbers).transpose(0, 2, 1)
+        chunks = points.reshape(-1, n_paths, numbers).transpose(0, 2, 1)
         found.append(np.asarray(run(np.clip(chunks, 2.0**-32, 1.0 - 2.0**-32))))
 
     once()

@@ -216,11 +216,11 @@ def _digital(traits: str, *, quasi: bool) -> Pricer:
         engine = ql.MCEuropeanEngine(
             _gbm(parameters), traits, timeSteps=1, brownianBridge=quasi, requiredSamples=paths, seed=seed
         )
-        worth = 0.0
+        value = 0.0
         for sign, leg in legs:
             leg.setPricingEngine(engine)
-            worth += sign * leg.NPV()
-        return CASH * worth / width
+            value += sign * leg.NPV()
+        return CASH * value / width
 
     return price
 

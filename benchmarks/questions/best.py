@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,7 +17,7 @@ from benchmarks.settings import Settings
 from benchmarks.workloads import MARKET, WORKLOADS, Workload
 from greeks import Auto, Combined, Exact, LikelihoodRatio, NotApplicable, Pathwise
 from greeks.engine.run import answer
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.base import Estimator
 from greeks.greek import greek
 from pricers import Plan, PseudoRandom, Sobol
@@ -149,19 +149,21 @@ def _truths(workload: Workload, settings: Settings, spots: Sequence[float]) -> l
     assert model is not None
     markets = [MARKET.bumped("spot", spot - MARKET.spot) for spot in spots]
     asked = tuple(greek(name, model) for name in workload.greeks)
-    exact: Callable[[Scenario], list[float]] = lambda scene: [Exact().value(each, workload.contract, scene) for each in asked]  # noqa: E731
+    scenarios = [Scenario(model=model, market=market) for market in markets]
     try:
-        return [exact(Scenario(model=model, market=market)) for market in markets]
+        return [[Exact().value(each, workload.contract, scenario) for each in asked] for scenario in scenarios]
     except NotApplicable:
         pass
-    jobs = [
-        Job(contract=workload.contract, scene=Scenario(model=model, market=market), greeks=asked, estimators=candidates())
+    tasks = [
+        GreekTask(
+            contract=workload.contract, scenario=Scenario(model=model, market=market), greeks=asked, estimators=candidates()
+        )
         for market in markets
     ]
     paths = settings.paths(2**21 if workload.model == "gbm" else 2**19)
     plan = Plan(paths=paths, seed=settings.seed, steps_per_year=workload.steps_per_year)
     found = []
-    for result in answer(jobs, plan):
+    for result in answer(tasks, plan):
         if isinstance(result, Exception):
             raise result
         row = []

@@ -67,7 +67,7 @@ def run(settings: Settings) -> Report:
     if heston() is None:
         notes.append("there is no Heston model yet: all of the book is under GBM")
     else:
-        entrances["jobs, GBM and Heston"] = "jobs"
+        entrances["tasks, GBM and Heston"] = "jobs"
     counts = (1, 2)[: settings.count(2, least=1)]
     runs = [_in_child(name, kind, trades, paths, threads) for name, kind in entrances.items() for threads in counts]
     checks = []
@@ -118,7 +118,7 @@ def _growth(of: str, kind: str, sizes: Sequence[tuple[int, int]]) -> list[Growth
 
 
 def value(kind: str, table: pd.DataFrame, market: MarketData, *, paths: int, threads: int) -> None:
-    """All Greeks of all trades, through the report or through the jobs behind it.
+    """All Greeks of all trades, through the report or through the tasks behind it.
 
     Raises
     ------

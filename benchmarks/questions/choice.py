@@ -13,7 +13,7 @@ from benchmarks.workloads import HESTON, MARKET, VOL
 from greeks import Auto, ImportanceSampling, Localised, NotApplicable, sensitivities
 from greeks.engine.pilot import nominal_cost
 from greeks.engine.run import answer
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.base import Estimator, PathEstimator
 from greeks.greek import greek
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, Heston, Plan, PseudoRandom, Sobol, schedule
@@ -137,11 +137,11 @@ class _Place:
         plan = Plan(paths=fitting, seed=self.settings.seed + seed)
         return plan if sampling is None else replace(plan, sampling=sampling)
 
-    def job(self, names: Sequence[str], greeks: Sequence[str]) -> Job:
+    def task(self, names: Sequence[str], greeks: Sequence[str]) -> GreekTask:
         """The rivals of these names on the same paths."""
-        return Job(
+        return GreekTask(
             contract=self.contract,
-            scene=Scenario(model=self.model, market=MARKET),
+            scenario=Scenario(model=self.model, market=MARKET),
             greeks=tuple(greek(name, self.model) for name in greeks),
             estimators=tuple(self.rivals[name] for name in names),
         )
@@ -179,7 +179,7 @@ def cells_of(name: str, contract: Contract, kind: str, model: Model, settings: S
     place = _Place(name=name, contract=contract, kind=kind, model=model, settings=settings, rivals=rivals)
     few = {way.__class__.__name__: _sampled(place, place.plan(0, way, FEWER), list(rivals), GREEKS) for way in SAMPLINGS}
     contend = {name: _contenders(place, name, few) for name in GREEKS}
-    found: list[dict[str, Answer | None]] = []
+    found: list[dict[str, GreekResult | None]] = []
     for seed in range(SEEDS):
         found.append({})
         for way in SAMPLINGS:
@@ -190,26 +190,26 @@ def cells_of(name: str, contract: Contract, kind: str, model: Model, settings: S
     return [_cell(place, name, contend[name], found) for name in GREEKS]
 
 
-def _sampled(place: _Place, plan: Plan, names: Sequence[str], greeks: Sequence[str]) -> Answer:
-    (result,) = answer([place.job(names, greeks)], plan, threads=1)
+def _sampled(place: _Place, plan: Plan, names: Sequence[str], greeks: Sequence[str]) -> GreekResult:
+    (result,) = answer([place.task(names, greeks)], plan, threads=1)
     if isinstance(result, Exception):
         raise result
     return result
 
 
-def _contenders(place: _Place, name: str, found: Mapping[str, Answer]) -> list[Pair]:
+def _contenders(place: _Place, name: str, found: Mapping[str, GreekResult]) -> list[Pair]:
     """The pairs that may be the best by what fewer paths say: all that answer, where none knows its error."""
     scores: dict[Pair, float] = {}
     for way, result in found.items():
         for (greek_name, method), estimate in result.estimates.items():
             if greek_name == name:
-                cost = nominal_cost(place.job([method], [name]), place.rivals[method], place.plan(0))
+                cost = nominal_cost(place.task([method], [name]), place.rivals[method], place.plan(0))
                 scores[method, way] = cost * estimate.stderr**2 if estimate.resolved else math.inf
     best = min(scores.values(), default=math.inf)
     return [pair for pair, score in scores.items() if score <= CLOSE * best]
 
 
-def _cell(place: _Place, name: str, pairs: Sequence[Pair], found: Sequence[Mapping[str, Answer | None]]) -> Cell:
+def _cell(place: _Place, name: str, pairs: Sequence[Pair], found: Sequence[Mapping[str, GreekResult | None]]) -> Cell:
     runs = [[_estimate(result[way], name, method) for result in found] for method, way in pairs]
     variances = {pair: _variance(row) for pair, row in zip(pairs, runs, strict=True)}
     at_hand = [any(row[seed] is not None and row[seed].resolved for row in runs) for seed in range(SEEDS)]  # type: ignore[union-attr]
@@ -248,7 +248,7 @@ def _cell(place: _Place, name: str, pairs: Sequence[Pair], found: Sequence[Mappi
     return replace(cell, ratio=took * error / merits[best])
 
 
-def _estimate(result: Answer | None, name: str, method: str) -> Estimate | None:
+def _estimate(result: GreekResult | None, name: str, method: str) -> Estimate | None:
     return result.estimates.get((name, method)) if result is not None else None
 
 

@@ -116,12 +116,12 @@ def _in_turn(run: Callable[[int], object], counts: Sequence[int], settings: Sett
 def _drawn(threads: int) -> None:
     """Some fifty milliseconds of normals, shared out among threads."""
 
-    def work() -> None:
+    def cost_ns() -> None:
         out = np.empty((4, 256))
         for k in range(_CALLS // threads):
             normals(out, 7, 0, 256 * k, 0, 0)
 
-    several = [Thread(target=work) for _ in range(threads)]
+    several = [Thread(target=cost_ns) for _ in range(threads)]
     for thread in several:
         thread.start()
     for thread in several:

@@ -120,7 +120,7 @@ def _agreement(name: str, value: float, stderr: float, other: float, its: float)
 
 def _heston_costs(model: Model, gbm: float, settings: Settings) -> tuple[list[Stage], float]:
     plan = Plan(paths=settings.paths(2**16), seed=settings.seed, steps_per_year=DATES * 5)
-    steps = len(model.lattice(CONTRACT.times, plan.steps_per_year))
+    steps = len(model.time_grid(CONTRACT.times, plan.steps_per_year))
     rows = _stages(lambda: _greeks(model, HESTON_GREEKS, plan, 1), model, plan.paths * steps, steps, settings)
     cost = rows[-2].ns_per_path_step
     return rows, cost / gbm

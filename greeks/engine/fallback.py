@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.auto import Chosen
 from greeks.estimators.base import Estimator, PathEstimator
 
@@ -14,7 +14,9 @@ __all__ = ["fall_back"]
 
 
 def fall_back(
-    jobs: Sequence[Job], answers: Sequence[Answer | Exception], run: Callable[[Sequence[Job]], Sequence[Answer | Exception]]
+    tasks: Sequence[GreekTask],
+    answers: Sequence[GreekResult | Exception],
+    run: Callable[[Sequence[GreekTask]], Sequence[GreekResult | Exception]],
 ) -> None:
     """Where a chosen method ended without a known error, the first in the pilot's ranking whose error the same paths do tell.
 
@@ -25,20 +27,20 @@ def fall_back(
 
     Parameters
     ----------
-    jobs : sequence of Job
+    tasks : sequence of Job
     answers : sequence of Answer or Exception
-        One for each job; numbers are replaced in place.
+        One for each task; numbers are replaced in place.
     run : callable
-        Answers jobs on the paths of the run.
+        Answers tasks on the paths of the run.
     """
     wanting = [
-        (job, answer, estimator, spares)
-        for job, answer in zip(jobs, answers, strict=True)
+        (task, answer, estimator, spares)
+        for task, answer in zip(tasks, answers, strict=True)
         if not isinstance(answer, Exception)
-        for estimator in job.estimators
-        if isinstance(estimator, Chosen) and (spares := _spares(job, answer, estimator))
+        for estimator in task.estimators
+        if isinstance(estimator, Chosen) and (spares := _spares(task, answer, estimator))
     ]
-    asked = [_asked(job, estimator, spares) for job, _, estimator, spares in wanting]
+    asked = [_asked(task, estimator, spares) for task, _, estimator, spares in wanting]
     for (_, answer, estimator, spares), found in zip(wanting, run(asked) if asked else (), strict=True):
         if isinstance(found, Exception):  # what breaks a spare takes nothing from the number that is there
             continue
@@ -46,18 +48,18 @@ def fall_back(
             _take(answer, found, greek, estimator.name, tried)
 
 
-def _asked(job: Job, estimator: Chosen, spares: Mapping[str, Sequence[PathEstimator]]) -> Job:
-    """The spares with all that stands beside the number in the job, so that they can be compared."""
+def _asked(task: GreekTask, estimator: Chosen, spares: Mapping[str, Sequence[PathEstimator]]) -> GreekTask:
+    """The spares with all that stands beside the number in the task, so that they can be compared."""
     methods: dict[str, Estimator] = {spare.name: spare for tried in spares.values() for spare in tried}
-    methods |= {other.name: other for other in job.estimators if other is not estimator}
-    greeks = tuple(greek for greek in job.greeks if greek.name in spares)
-    return replace(job, greeks=greeks, estimators=tuple(methods.values()))
+    methods |= {other.name: other for other in task.estimators if other is not estimator}
+    greeks = tuple(greek for greek in task.greeks if greek.name in spares)
+    return replace(task, greeks=greeks, estimators=tuple(methods.values()))
 
 
-def _spares(job: Job, answer: Answer, estimator: Chosen) -> dict[str, tuple[PathEstimator, ...]]:
+def _spares(task: GreekTask, answer: GreekResult, estimator: Chosen) -> dict[str, tuple[PathEstimator, ...]]:
     """For each Greek whose error is not known, the other candidates that may know theirs, in the pilot's order."""
     result = {}
-    for greek in job.greeks:
+    for greek in task.greeks:
         estimate = answer.estimates.get((greek.name, estimator.name))
         if estimate is None or estimate.resolved or not math.isfinite(estimate.value):
             continue
@@ -71,7 +73,7 @@ def _spares(job: Job, answer: Answer, estimator: Chosen) -> dict[str, tuple[Path
     return result
 
 
-def _take(answer: Answer, found: Answer, greek: str, name: str, tried: Sequence[PathEstimator]) -> None:
+def _take(answer: GreekResult, found: GreekResult, greek: str, name: str, tried: Sequence[PathEstimator]) -> None:
     """The first spare whose error is known makes the number."""
     first = answer.estimates[greek, name]
     for spare in tried:

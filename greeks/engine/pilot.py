@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.auto import Auto, Best, Chosen, Ranked
 from greeks.estimators.base import PathEstimator
 from greeks.estimators.controlled import Controlled
@@ -19,8 +19,8 @@ from pricers.random_numbers.sobol import Sobol
 
 __all__ = ["chosen", "nominal_cost", "sampling"]
 
-Run = Callable[[Sequence["Job"], Plan], Sequence["Answer | Exception"]]
-Prepare = Callable[[Sequence["Job"], Plan], Sequence["Job"]]
+Run = Callable[[Sequence["GreekTask"], Plan], Sequence["GreekResult | Exception"]]
+Prepare = Callable[[Sequence["GreekTask"], Plan], Sequence["GreekTask"]]
 Rankings = dict[str, tuple[Ranked, ...]]
 """By Greek, best first."""
 
@@ -80,14 +80,16 @@ _ROUNDING = 1e-12
 """What of a number is no error but rounding."""
 
 
-def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[Job]:
-    """The jobs with every `Auto` and `Best` replaced by what was chosen for it.
+def chosen(tasks: Sequence[GreekTask], plan: Plan, run: Run, prepare: Prepare) -> list[GreekTask]:
+    """The tasks with every `Auto` and `Best` replaced by what was chosen for it.
 
     ``run`` is how pilots are run, ``prepare`` how estimators are prepared that need it (`PathEstimator.prepared`).
     """
-    wanting = [(p, e, _formulas(jobs[p], e)) for p, job in enumerate(jobs) for e in job.estimators if isinstance(e, Auto | Best)]
-    left = {p: tuple(g for g in jobs[p].greeks if g.name not in known) for p, _, known in wanting}
-    asked = [replace(job, greeks=left.get(p, job.greeks)) for p, job in enumerate(jobs)]
+    wanting = [
+        (p, e, _formulas(tasks[p], e)) for p, task in enumerate(tasks) for e in task.estimators if isinstance(e, Auto | Best)
+    ]
+    left = {p: tuple(g for g in tasks[p].greeks if g.name not in known) for p, _, known in wanting}
+    asked = [replace(task, greeks=left.get(p, task.greeks)) for p, task in enumerate(tasks)]
     tried = {p: tuple(c for c in _auto(e).candidates if _answers(c, asked[p], plan)) for p, e, _ in wanting if left[p]}
     rankings: dict[int, Rankings | Exception] = {p: {g.name: () for g in left[p]} for p, able in tried.items() if not able}
     tried = {p: able for p, able in tried.items() if able}
@@ -95,7 +97,7 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[
         rankings |= _compared(asked, tried, plan, {p: _auto(e).pilot for p, e, _ in wanting}, run)
         rivals = {p: rival for p, e, _ in wanting if p in tried and (rival := _auto(e).rare) is not None}
         _rare_events(asked, rivals, rankings, plan, run, prepare)
-    result = list(jobs)
+    result = list(tasks)
     for p, estimator, known in wanting:
         found = rankings.get(p, {})
         failed = found if isinstance(found, Exception) else None
@@ -104,47 +106,47 @@ def chosen(jobs: Sequence[Job], plan: Plan, run: Run, prepare: Prepare) -> list[
     return result
 
 
-def sampling(job: Job, plan: Plan, run: Run) -> tuple[Job, Plan]:
-    """The job and the plan with scrambled Sobol points, where the plan leaves the sampling open and a pilot finds a better pair with them.
+def sampling(task: GreekTask, plan: Plan, run: Run) -> tuple[GreekTask, Plan]:
+    """The task and the plan with scrambled Sobol points, where the plan leaves the sampling open and a pilot finds a better pair with them.
 
     Which method is best depends on the sampling. The candidates that are near the best on independent paths run on Sobol points, on as many
     as a part of the run's time allows. For each Greek the best of them there is compared with the best on independent paths, by variance
     times cost. Sobol points are taken, with the methods that are best there, where the geometric mean of these ratios over the Greeks is
     below 1 and none is above 1.5; a Greek whose error is not known on either side rules them out.
     """
-    (chosen,), points = job.estimators, Sobol()
+    (chosen,), points = task.estimators, Sobol()
     if not (isinstance(plan.sampling, Automatic) and isinstance(chosen, Chosen)):
-        return job, plan
-    before = {g.name: chosen.ranking.get(g.name, ()) for g in job.greeks}
+        return task, plan
+    before = {g.name: chosen.ranking.get(g.name, ()) for g in task.greeks}
     rankings = {name: ranking for name, ranking in before.items() if ranking and not math.isinf(ranking[0].effective)}
-    greeks = tuple(g for g in job.greeks if g.name in rankings)  # those with an error to be made smaller
+    greeks = tuple(g for g in task.greeks if g.name in rankings)  # those with an error to be made smaller
     if not greeks or points.fitting(plan.paths) != plan.paths or not all(ranking[0].known for ranking in rankings.values()):
-        return job, plan
-    tried, small = _even_pilot(job, rankings, plan)
+        return task, plan
+    tried, small = _even_pilot(task, rankings, plan)
     if small.paths > plan.paths / 8:
-        return job, plan
-    asked = replace(job, greeks=greeks)
+        return task, plan
+    asked = replace(task, greeks=greeks)
     found = _piloted([asked], {0: tried}, small, {0: small.paths}, run, stream="even pilot", paths=plan.paths)[0]
     if isinstance(found, Exception):
-        return job, plan
-    even = {name: _with_more_points(found[name], rankings[name], job, plan, small) for name in rankings}
+        return task, plan
+    even = {name: _with_more_points(found[name], rankings[name], task, plan, small) for name in rankings}
     ratios = [_gain(even[name], ranking[0]) for name, ranking in rankings.items()]
     gained = math.exp(sum(map(math.log, ratios)) / len(ratios)) if min(ratios) > 0.0 else 0.0
     if gained >= _GAINED or max(ratios) > 1.5:
-        return job, plan
+        return task, plan
     note = f"on scrambled Sobol points: about x{gained:.2g} in variance times cost"
     settled = replace(chosen, ranking={**chosen.ranking, **_behind(even, rankings)}, sampling=note)
-    return replace(job, estimators=(settled,)), replace(plan, sampling=points)
+    return replace(task, estimators=(settled,)), replace(plan, sampling=points)
 
 
-def _even_pilot(job: Job, rankings: Rankings, plan: Plan) -> tuple[tuple[PathEstimator, ...], Plan]:
+def _even_pilot(task: GreekTask, rankings: Rankings, plan: Plan) -> tuple[tuple[PathEstimator, ...], Plan]:
     """Candidates for a pilot on Sobol points, the best of each Greek and those near them that time allows, and its plan.
 
     A method that integrates part of the path in closed form may take twice as much, since points gain most there. The pilot has few
     scrambles of many points rather than the reverse: what a scramble's points leave falls faster than one over their number,
     and each scramble takes a time of its own.
     """
-    simulated, even, works = _simulated(job, plan), _simulated(job, replace(plan, sampling=Sobol())), dict[str, float]()
+    simulated, even, works = _simulated(task, plan), _simulated(task, replace(plan, sampling=Sobol())), dict[str, float]()
     near = [
         (ranked.score / max(ranking[0].score, 1e-300) if ranked is not ranking[0] else 0.0, ranked.estimator)
         for ranking in rankings.values()
@@ -153,7 +155,7 @@ def _even_pilot(job: Job, rankings: Rankings, plan: Plan) -> tuple[tuple[PathEst
     ]
     tried, least, size = dict[str, PathEstimator](), _SCRAMBLES[0] * _POINTS, 0.0
     for distance, candidate in sorted(near, key=lambda pair: (pair[0], pair[1].name)):
-        more = works | {candidate.name: candidate.work(job.contract)}
+        more = works | {candidate.name: candidate.cost_ns(task.contract)}
         allowed = _EVEN * plan.paths * (simulated + min(more.values())) / (even + sum(more.values()))
         if distance == 0.0 or (distance <= _NEAR and allowed >= (0.5 if candidate.structural else 1.0) * least):
             tried[candidate.name], works, size = candidate, more, allowed
@@ -163,7 +165,7 @@ def _even_pilot(job: Job, rankings: Rankings, plan: Plan) -> tuple[tuple[PathEst
 
 
 def _with_more_points(
-    found: tuple[Ranked, ...], independent: tuple[Ranked, ...], job: Job, plan: Plan, small: Plan
+    found: tuple[Ranked, ...], independent: tuple[Ranked, ...], task: GreekTask, plan: Plan, small: Plan
 ) -> tuple[Ranked, ...]:
     """Scores on as many points in a scramble as the run will have, best first.
 
@@ -173,16 +175,16 @@ def _with_more_points(
     Of other methods the variance, which few scrambles tell badly, is taken to be larger by its relative standard error.
     """
     before = {ranked.estimator.name: ranked for ranked in independent}
-    simulated, even = _simulated(job, plan), _simulated(job, small)
+    simulated, even = _simulated(task, plan), _simulated(task, small)
     points = float(small.sampling.batch(small.paths) or small.paths)
     more = max(plan.paths / Sobol().scrambles / points, 1.0)
     doubt = 1.0 + math.sqrt(2.0 * points / (small.paths - points))
     result = []
     for ranked in found:
-        work, score, known = ranked.estimator.work(job.contract), ranked.score, before.get(ranked.estimator.name)
+        cost_ns, score, known = ranked.estimator.cost_ns(task.contract), ranked.score, before.get(ranked.estimator.name)
         score *= 1.0 if ranked.estimator.structural else doubt
         if known is not None and known.known and 0.0 < known.score < math.inf and score > 0.0:
-            gain = (score / (even + work)) / (known.score / (simulated + work))
+            gain = (score / (even + cost_ns)) / (known.score / (simulated + cost_ns))
             score *= more ** -max(-math.log(gain) / math.log(points), _SMOOTH if ranked.estimator.structural else 0.0)
         result.append(replace(ranked, score=score, even=True))
     return tuple(sorted(result, key=_rank))
@@ -199,51 +201,51 @@ def _auto(estimator: Auto | Best) -> Auto:
     return estimator.auto if isinstance(estimator, Best) else estimator
 
 
-def _formulas(job: Job, estimator: Auto | Best) -> dict[str, float]:
+def _formulas(task: GreekTask, estimator: Auto | Best) -> dict[str, float]:
     """The Greeks that have a formula, where it may be taken; one that breaks down is none."""
     if isinstance(estimator, Auto):
         return {}
     try:
-        found = exact_greeks(job.contract, job.scene.model, job.scene.market)
+        found = exact_greeks(task.contract, task.scenario.model, task.scenario.market)
     except (NotApplicable, ArithmeticError, ValueError):
         return {}
-    return {g.name: found[g.name] for g in job.greeks if math.isfinite(found.get(g.name, math.nan))}
+    return {g.name: found[g.name] for g in task.greeks if math.isfinite(found.get(g.name, math.nan))}
 
 
 def _compared(
-    jobs: Sequence[Job], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: Mapping[int, int], run: Run
+    tasks: Sequence[GreekTask], tried: dict[int, tuple[PathEstimator, ...]], plan: Plan, most: Mapping[int, int], run: Run
 ) -> dict[int, Rankings | Exception]:
     """Rankings after a round of pilots, a second between those near the best, and more where no error is known yet.
 
-    How many paths a job's rounds have is for that job alone to say: another job beside it changes neither its pilots nor its choice.
+    How many paths a task's rounds have is for that task alone to say: another task beside it changes neither its pilots nor its choice.
     """
-    sizes = {p: _rounded(min(max(_affordable(jobs[p], able, plan), _FEWEST), most[p])) for p, able in tried.items()}
-    rankings = _piloted(jobs, tried, plan, sizes, run)
+    sizes = {p: _rounded(min(max(_affordable(tasks[p], able, plan), _FEWEST), most[p])) for p, able in tried.items()}
+    rankings = _piloted(tasks, tried, plan, sizes, run)
     close = {p: _contenders(found, tried[p]) for p, found in rankings.items() if not isinstance(found, Exception)}
-    decisive = {p: _rounded(min(_decisive(jobs[p], near, plan), most[p])) for p, near in close.items() if len(near) > 1}
+    decisive = {p: _rounded(min(_decisive(tasks[p], near, plan), most[p])) for p, near in close.items() if len(near) > 1}
     second = {p: size for p, size in decisive.items() if size >= 1.5 * sizes[p]}  # with fewer paths it would know no better
     if second:
-        _update(rankings, _piloted(jobs, {p: close[p] for p in second}, plan, second, run))
+        _update(rankings, _piloted(tasks, {p: close[p] for p in second}, plan, second, run))
     sizes = {p: size * _GROWTH for p, size in (sizes | second).items()}
     while blind := {p: tried[p] for p, found in rankings.items() if sizes[p] <= _BLIND * plan.paths and _blind(found)}:
-        _update(rankings, _piloted(jobs, blind, plan, sizes, run))
+        _update(rankings, _piloted(tasks, blind, plan, sizes, run))
         sizes |= {p: sizes[p] * _GROWTH for p in blind}
     return rankings
 
 
 def _rare_events(
-    jobs: Sequence[Job],
+    tasks: Sequence[GreekTask],
     rivals: dict[int, PathEstimator],
     rankings: dict[int, Rankings | Exception],
     plan: Plan,
     run: Run,
     prepare: Prepare,
 ) -> None:
-    """Rank the rivals, which are prepared for it, among the candidates of jobs that rest on few paths."""
+    """Rank the rivals, which are prepared for it, among the candidates of tasks that rest on few paths."""
     rare = [p for p in rivals if plan.paths >= _FEWEST_RARE and _rests_on_few(rankings[p])]
-    ready = prepare([replace(jobs[p], estimators=(rivals[p],)) for p in rare], plan) if rare else []
-    tried = {p: tuple(e for e in job.estimators if isinstance(e, PathEstimator)) for p, job in zip(rare, ready, strict=True)}
-    for p, found in _piloted(jobs, tried, plan, dict.fromkeys(tried, _FEWEST_RARE), run).items():
+    ready = prepare([replace(tasks[p], estimators=(rivals[p],)) for p in rare], plan) if rare else []
+    tried = {p: tuple(e for e in task.estimators if isinstance(e, PathEstimator)) for p, task in zip(rare, ready, strict=True)}
+    for p, found in _piloted(tasks, tried, plan, dict.fromkeys(tried, _FEWEST_RARE), run).items():
         before = rankings[p]
         if not isinstance(found, Exception) and not isinstance(before, Exception):  # a search that fails leaves what there was
             rankings[p] = {g: tuple(sorted((*found.get(g, ()), *ranking), key=_rank)) for g, ranking in before.items()}
@@ -257,7 +259,7 @@ def _rests_on_few(found: Rankings | Exception) -> bool:
 
 
 def _rounded(size: int) -> int:
-    """Down to a power of two, so that jobs of about the same size share a run."""
+    """Down to a power of two, so that tasks of about the same size share a run."""
     return 1 << (max(size, 1).bit_length() - 1)
 
 
@@ -276,10 +278,10 @@ def _update(rankings: dict[int, Rankings | Exception], found: dict[int, Rankings
         rankings[p] = latest if isinstance(latest, Exception) else _behind(latest, before)
 
 
-def _answers(candidate: PathEstimator, job: Job, plan: Plan) -> bool:
+def _answers(candidate: PathEstimator, task: GreekTask, plan: Plan) -> bool:
     try:
-        return any(candidate.refusal(greek, job.contract, job.scene, plan) is None for greek in job.greeks)
-    except Exception:  # what is wrong with the job is for its own run to say
+        return any(candidate.refusal(greek, task.contract, task.scenario, plan) is None for greek in task.greeks)
+    except Exception:  # what is wrong with the task is for its own run to say
         return True
 
 
@@ -292,7 +294,7 @@ def _behind(found: Rankings, before: Rankings) -> Rankings:
 
 
 def _piloted(
-    jobs: Sequence[Job],
+    tasks: Sequence[GreekTask],
     tried: dict[int, tuple[PathEstimator, ...]],
     plan: Plan,
     sizes: Mapping[int, int],
@@ -301,18 +303,18 @@ def _piloted(
     stream: str = "pilot",
     paths: int | None = None,
 ) -> dict[int, Rankings | Exception]:
-    """Rankings by pilots of each job's number of paths, for a run of so many paths (the plan's); jobs with the same number share a run."""
+    """Rankings by pilots of each task's number of paths, for a run of the plan's paths; tasks with the same number share a run."""
     rankings: dict[int, Rankings | Exception] = {}
     for size in sorted({sizes[p] for p in tried}):
         alike = {p: candidates for p, candidates in tried.items() if sizes[p] == size}
-        pilots = [replace(jobs[p], estimators=able, stream=f"{stream} {jobs[p].stream}") for p, able in alike.items()]
+        pilots = [replace(tasks[p], estimators=able, stream=f"{stream} {tasks[p].stream}") for p, able in alike.items()]
         small = replace(plan, paths=min(plan.sampling.fitting(size), plan.paths), stderr=None)
         for (p, candidates), found in zip(alike.items(), run(pilots, small), strict=True):
             if isinstance(found, Exception):
                 rankings[p] = found
             else:
                 rankings[p] = {
-                    g.name: _ranked(jobs[p], candidates, g.name, found, plan, paths or plan.paths) for g in jobs[p].greeks
+                    g.name: _ranked(tasks[p], candidates, g.name, found, plan, paths or plan.paths) for g in tasks[p].greeks
                 }
     return rankings
 
@@ -338,45 +340,45 @@ def _contenders(rankings: Rankings, candidates: tuple[PathEstimator, ...]) -> tu
     return tuple(candidate for candidate in candidates if candidate.name in open_)
 
 
-def _affordable(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
+def _affordable(task: GreekTask, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
     """Paths of a first round."""
-    simulated = _simulated(job, plan)
-    return round(_FIRST * plan.paths * simulated / (simulated + sum(c.work(job.contract) for c in candidates)))
+    simulated = _simulated(task, plan)
+    return round(_FIRST * plan.paths * simulated / (simulated + sum(c.cost_ns(task.contract) for c in candidates)))
 
 
-def _decisive(job: Job, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
+def _decisive(task: GreekTask, candidates: tuple[PathEstimator, ...], plan: Plan) -> int:
     """Paths of a second round."""
-    simulated, works = _simulated(job, plan), [c.work(job.contract) for c in candidates]
+    simulated, works = _simulated(task, plan), [c.cost_ns(task.contract) for c in candidates]
     return round((_SECOND * plan.paths * (simulated + min(works)) - _ROUND) / (simulated + sum(works)))
 
 
-def nominal_cost(job: Job, candidate: PathEstimator, plan: Plan) -> float:
-    """Nominal nanoseconds of a path of a job by one method, its simulation included."""
-    return _simulated(job, plan) + candidate.work(job.contract)
+def nominal_cost(task: GreekTask, candidate: PathEstimator, plan: Plan) -> float:
+    """Nominal nanoseconds of a path of a task by one method, its simulation included."""
+    return _simulated(task, plan) + candidate.cost_ns(task.contract)
 
 
-def _simulated(job: Job, plan: Plan) -> float:
+def _simulated(task: GreekTask, plan: Plan) -> float:
     """Nominal nanoseconds of a path itself."""
-    model, times = job.scene.model, job.contract.times
-    by_node, by_date = model.work
-    nodes = len(model.lattice(times, *plan.steps))
-    beyond = 0.0 if plan.sampling.independent else _PER_POINT + _PER_NORMAL * nodes * model.factors
-    return _PER_PATH + by_node * nodes + by_date * len(times) + beyond
+    model, times = task.scenario.model, task.contract.times
+    by_point, by_date = model.cost_ns
+    grid_points = len(model.time_grid(times, *plan.steps))
+    beyond = 0.0 if plan.sampling.independent else _PER_POINT + _PER_NORMAL * grid_points * model.factors
+    return _PER_PATH + by_point * grid_points + by_date * len(times) + beyond
 
 
 def _ranked(
-    job: Job, candidates: tuple[PathEstimator, ...], greek: str, found: Answer, plan: Plan, paths: int
+    task: GreekTask, candidates: tuple[PathEstimator, ...], greek: str, found: GreekResult, plan: Plan, paths: int
 ) -> tuple[Ranked, ...]:
     """Best first: by variance times cost those whose error the run will know, then the others, structural ones first."""
-    simulated = _simulated(job, plan)
+    simulated = _simulated(task, plan)
     scored = []
     for candidate in candidates:
         estimate = found.estimates.get((greek, candidate.name))
         if estimate is not None:
             known = estimate.resolved or _foreseen(estimate, paths)
             statistics = found.statistics(greek, candidate.name)
-            score = _variance(statistics, estimate) * (simulated + candidate.work(job.contract))
-            if job.contract.jumps and isinstance(candidate, Controlled) and not candidate.structural:
+            score = _variance(statistics, estimate) * (simulated + candidate.cost_ns(task.contract))
+            if task.contract.discontinuous and isinstance(candidate, Controlled) and not candidate.structural:
                 score *= _UNSEEN
             sure = estimate.resolved and statistics.stderr <= _ROUNDING * abs(statistics.value)
             effective = math.inf if sure else estimate.effective * paths / estimate.paths

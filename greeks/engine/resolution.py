@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import Recipe
+from greeks.estimators.base import SampleSpec
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.estimate import Moments, Statistics, bound, controlled, is_rounding, why_unknown
@@ -30,10 +30,10 @@ class Resolution(NamedTuple):
 def resolve(
     moments: Moments,
     row: int,
-    recipe: Recipe,
+    sample_spec: SampleSpec,
     greek: Greek,
     contract: Contract,
-    scene: Scenario,
+    scenario: Scenario,
     paths: int,
     *,
     pilot: bool = False,
@@ -46,23 +46,23 @@ def resolve(
 
     A pilot keeps the controls: more paths may well tell their error.
     """
-    certain = recipe.exact_if_constant or contract.sure_payment is not None
-    for left in range(recipe.controls, -1, -1):
+    certain = sample_spec.exact_if_constant or contract.sure_payment is not None
+    for left in range(sample_spec.controls, -1, -1):
         weights = controlled(moments, row, tuple(range(row + 1, row + 1 + left)))
-        found = _judged(moments, weights, recipe, paths, certain)
+        found = _judged(moments, weights, sample_spec, paths, certain)
         if not found.note:
-            out = recipe.controls - left
-            note = f"{out} of {recipe.controls} controls left out: with them the error is not known" if out else ""
+            out = sample_spec.controls - left
+            note = f"{out} of {sample_spec.controls} controls left out: with them the error is not known" if out else ""
             return found._replace(note=note)
         if pilot:
             return found
-    return _bounded(found, greek, contract, scene, paths)
+    return _bounded(found, greek, contract, scenario, paths)
 
 
-def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, certain: bool) -> Resolution:
+def _judged(moments: Moments, weights: FloatArray, sample_spec: SampleSpec, paths: int, certain: bool) -> Resolution:
     """The weighted number, with a note only where its error is not known."""
     found = moments.statistics(weights)
-    why = why_unknown(found, paths, heavy=recipe.heavy_tails)
+    why = why_unknown(found, paths, heavy=sample_spec.heavy_tails)
     constant = found.stderr <= max(1e-12 * abs(found.value), 1e-7 * found.spread)
     if not why or (certain and constant):
         return Resolution(weights, found)
@@ -70,10 +70,10 @@ def _judged(moments: Moments, weights: FloatArray, recipe: Recipe, paths: int, c
     return Resolution(weights, found._replace(stderr=math.nan, effective=effective), f"error not known: {why}")
 
 
-def _bounded(found: Resolution, greek: Greek, contract: Contract, scene: Scenario, paths: int) -> Resolution:
+def _bounded(found: Resolution, greek: Greek, contract: Contract, scenario: Scenario, paths: int) -> Resolution:
     """The same, with what bounds a price."""
     if greek.parameters:
         return found
-    discount = math.exp(scene.stretch * float(scene.market.log_discount(contract.times[-1])))
+    discount = math.exp(scenario.time_scale * float(scenario.market.log_discount(contract.times[-1])))
     room = bound(found.statistics.value, discount * contract.largest_payment, paths)
     return found._replace(note=f"{found.note}; {room} (95 %)") if room else found

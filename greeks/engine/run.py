@@ -1,4 +1,4 @@
-"""From jobs to answers: what to sample for each contract, and what its moments say."""
+"""From tasks to answers: what to sample for each contract, and what its moments say."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from greeks.engine.fallback import fall_back
 from greeks.engine.pilot import chosen
 from greeks.engine.resolution import resolve
 from greeks.engine.sampler import GreekSampler, Shared
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.auto import Chosen
-from greeks.estimators.base import Estimator, PathEstimator, Recipe
+from greeks.estimators.base import Estimator, PathEstimator, SampleSpec
 from greeks.estimators.exact import Exact
 from greeks.greek import Greek
 from pricers.engine.estimate import Estimate, Moments
@@ -33,19 +33,19 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def answer(
-    jobs: Sequence[Job],
+    tasks: Sequence[GreekTask],
     plan: Plan,
     *,
     threads: int | None = None,
     keep_going: bool = False,
     progress: Callable[[int, int], None] | None = None,
     pilot: bool = False,
-) -> list[Answer | Exception]:
-    """Every Greek of every job by each of its estimators, on shared paths.
+) -> list[GreekResult | Exception]:
+    """Every Greek of every task by each of its estimators, on shared paths.
 
     Parameters
     ----------
-    jobs : sequence of Job
+    tasks : sequence of Job
     plan : Plan
     threads, keep_going, progress
         See `pricers.engine.simulation.simulate`.
@@ -56,21 +56,21 @@ def answer(
     Returns
     -------
     list
-        An `Answer` for each job, or the exception that stopped it (where ``keep_going``).
+        An `GreekResult` for each task, or the exception that stopped it (where ``keep_going``).
     """
 
-    def run(pilots: Sequence[Job], small: Plan) -> list[Answer | Exception]:
+    def run(pilots: Sequence[GreekTask], small: Plan) -> list[GreekResult | Exception]:
         return answer(pilots, small, threads=threads, keep_going=True, pilot=True)
 
-    jobs = chosen(jobs, plan, run, partial(prepared, threads=threads))
-    jobs = prepared(jobs, plan, threads=threads)
+    tasks = chosen(tasks, plan, run, partial(prepared, threads=threads))
+    tasks = prepared(tasks, plan, threads=threads)
     shared = Shared()
-    samplers = [_sampler(job, plan, shared, keep_going) for job in jobs]
-    sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, GreekSampler) and sampler.recipes}
+    samplers = [_sampler(task, plan, shared, keep_going) for task in tasks]
+    sampled = {p: sampler for p, sampler in enumerate(samplers) if isinstance(sampler, GreekSampler) and sampler.sample_specs}
     simulated = simulate(list(sampled.values()), plan, threads=threads, keep_going=keep_going, progress=progress)
     moments = dict(zip(sampled, simulated, strict=True))
-    answers: list[Answer | Exception] = []
-    for position, (job, sampler) in enumerate(zip(jobs, samplers, strict=True)):
+    answers: list[GreekResult | Exception] = []
+    for position, (task, sampler) in enumerate(zip(tasks, samplers, strict=True)):
         if isinstance(sampler, Exception):
             answers.append(sampler)
             continue
@@ -79,84 +79,84 @@ def answer(
             answers.append(found)
             continue
         try:
-            answers.append(_answer(job, sampler, found, plan, pilot))
+            answers.append(_answer(task, sampler, found, plan, pilot))
         except Exception as error:
             if not keep_going:
                 raise
             answers.append(error)
     if not pilot:
-        add_biases(list(zip(jobs, samplers, answers, strict=True)), plan, threads=threads)
-        fall_back(jobs, answers, lambda spares: answer(spares, plan, threads=threads, keep_going=True))
+        add_biases(list(zip(tasks, samplers, answers, strict=True)), plan, threads=threads)
+        fall_back(tasks, answers, lambda spares: answer(spares, plan, threads=threads, keep_going=True))
     return answers
 
 
-def prepared(jobs: Sequence[Job], plan: Plan, *, threads: int | None = None) -> list[Job]:
-    """The jobs with every estimator after what it has to find out before a run: see `PathEstimator.prepared`."""
+def prepared(tasks: Sequence[GreekTask], plan: Plan, *, threads: int | None = None) -> list[GreekTask]:
+    """The tasks with every estimator after what it has to find out before a run: see `PathEstimator.prepared`."""
 
-    def ready(job: Job) -> Job:
-        return replace(job, estimators=tuple(_ready(estimator, job, plan) for estimator in job.estimators))
+    def ready(task: GreekTask) -> GreekTask:
+        return replace(task, estimators=tuple(_ready(estimator, task, plan) for estimator in task.estimators))
 
-    waiting = [p for p, job in enumerate(jobs) if any(isinstance(e, PathEstimator) and e.prepares for e in job.estimators)]
-    result, workers = list(jobs), min(threads if threads is not None else os.cpu_count() or 1, len(waiting))
+    waiting = [p for p, task in enumerate(tasks) if any(isinstance(e, PathEstimator) and e.prepares for e in task.estimators)]
+    result, workers = list(tasks), min(threads if threads is not None else os.cpu_count() or 1, len(waiting))
     if workers > 1:
         with ThreadPoolExecutor(workers, thread_name_prefix="greeks") as pool:
-            found = list(pool.map(ready, (jobs[p] for p in waiting)))
+            found = list(pool.map(ready, (tasks[p] for p in waiting)))
     else:
-        found = [ready(jobs[p]) for p in waiting]
-    for p, job in zip(waiting, found, strict=True):
-        result[p] = job
+        found = [ready(tasks[p]) for p in waiting]
+    for p, task in zip(waiting, found, strict=True):
+        result[p] = task
     return result
 
 
-def _ready(estimator: Estimator, job: Job, plan: Plan) -> Estimator:
+def _ready(estimator: Estimator, task: GreekTask, plan: Plan) -> Estimator:
     if not isinstance(estimator, PathEstimator) or not estimator.prepares:
         return estimator
-    return estimator.prepared(job.contract, job.scene, plan, stream=job.stream, lattice=job.grid(plan))
+    return estimator.prepared(task.contract, task.scenario, plan, stream=task.stream, time_grid=task.grid(plan))
 
 
-def _sampler(job: Job, plan: Plan, shared: Shared, keep_going: bool) -> GreekSampler | Exception:
+def _sampler(task: GreekTask, plan: Plan, shared: Shared, keep_going: bool) -> GreekSampler | Exception:
     try:
-        return GreekSampler(job, plan, shared)
+        return GreekSampler(task, plan, shared)
     except Exception as error:
         if not keep_going:
             raise
         return error
 
 
-def _answer(job: Job, sampler: GreekSampler, moments: list[Moments], plan: Plan, pilot: bool) -> Answer:
-    result = Answer(refusals=dict(sampler.refusals))
+def _answer(task: GreekTask, sampler: GreekSampler, moments: list[Moments], plan: Plan, pilot: bool) -> GreekResult:
+    result = GreekResult(refusals=dict(sampler.refusals))
     by_name = dict(zip(sampler.greeks, moments, strict=False))
     result._moments.update(by_name)
-    for greek in job.greeks:
-        for estimator in job.estimators:
+    for greek in task.greeks:
+        for estimator in task.estimators:
             key = greek.name, estimator.name
             if isinstance(estimator, Exact):
                 try:
-                    value = estimator.value(greek, job.contract, job.scene)
+                    value = estimator.value(greek, task.contract, task.scenario)
                 except NotApplicable as refusal:
                     result.refusals[key] = refusal
                 else:
                     result.estimates[key] = by_formula(greek, value)
             elif isinstance(estimator, Chosen) and greek.name in estimator.formulas:
                 result.estimates[key] = by_formula(greek, estimator.formulas[greek.name])
-            elif key in sampler.recipes:
+            elif key in sampler.sample_specs:
                 result._weights[key], result.estimates[key] = _sampled(
-                    job, greek, estimator, sampler, by_name[greek.name], plan, pilot
+                    task, greek, estimator, sampler, by_name[greek.name], plan, pilot
                 )
     return result
 
 
 def _sampled(
-    job: Job, greek: Greek, estimator: Estimator, sampler: GreekSampler, moments: Moments, plan: Plan, pilot: bool
+    task: GreekTask, greek: Greek, estimator: Estimator, sampler: GreekSampler, moments: Moments, plan: Plan, pilot: bool
 ) -> tuple[FloatArray, Estimate]:
     """What the rows of an estimator say, and how they are weighted."""
-    recipe, row = sampler.recipes[greek.name, estimator.name], sampler.rows[estimator.name]
+    sample_spec, row = sampler.sample_specs[greek.name, estimator.name], sampler.rows[estimator.name]
     method = estimator.method(greek.name) if isinstance(estimator, Chosen) else estimator
-    found = resolve(moments, row, recipe, greek, job.contract, job.scene, plan.paths, pilot=pilot)
-    statistics, doubt = found.statistics, _doubt(moments, row, recipe)
+    found = resolve(moments, row, sample_spec, greek, task.contract, task.scenario, plan.paths, pilot=pilot)
+    statistics, doubt = found.statistics, _doubt(moments, row, sample_spec)
     if doubt:
         statistics = statistics._replace(stderr=math.nan)
-    bias, bias_stderr = _bias(moments, row + 1 + recipe.controls, recipe, statistics.value)
+    bias, bias_stderr = _bias(moments, row + 1 + sample_spec.controls, sample_spec, statistics.value)
     return found.weights, Estimate(
         greek=greek.name,
         value=statistics.value,
@@ -164,7 +164,7 @@ def _sampled(
         paths=plan.paths,
         unit=greek.unit,
         estimator=(method or estimator).name,
-        note="; ".join(note for note in (recipe.note, doubt, found.note) if note),
+        note="; ".join(note for note in (sample_spec.note, doubt, found.note) if note),
         bias=bias,
         bias_stderr=bias_stderr,
         skewness=statistics.skewness,
@@ -173,17 +173,17 @@ def _sampled(
     )
 
 
-def _doubt(group: Moments, row: int, recipe: Recipe) -> str:
+def _doubt(group: Moments, row: int, sample_spec: SampleSpec) -> str:
     """Why the error of a reweighted estimate is not known; "" where it is."""
-    if recipe.reweighting is None:
+    if sample_spec.reweighting is None:
         return ""
-    return recipe.reweighting.verdict(group, row + recipe.rows - recipe.reweighting.rows)
+    return sample_spec.reweighting.verdict(group, row + sample_spec.rows - sample_spec.reweighting.rows)
 
 
-def _bias(group: Moments, row: int, recipe: Recipe, value: float) -> tuple[float, float]:
+def _bias(group: Moments, row: int, sample_spec: SampleSpec, value: float) -> tuple[float, float]:
     """Size of the bias, by the rows that measure it from ``row`` on, and its standard error."""
-    size, variance = recipe.relative_bias * abs(value), 0.0
-    for count in recipe.bias_rows:
+    size, variance = sample_spec.relative_bias * abs(value), 0.0
+    for count in sample_spec.bias_rows:
         alone = [group.only(r) for r in range(row, row + count)]
         means = [abs(group.value(weights)) for weights in alone]
         largest = max(range(count), key=means.__getitem__)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.auto import Chosen
-from greeks.estimators.base import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, SampleSpec
 from greeks.greek import Greek
 from pricers.engine.discretisation import Discretised
 from pricers.engine.path_plan import Asked, BlockPaths, View
@@ -17,7 +17,7 @@ from pricers.models.scenario import Scenario
 from pricers.paths.paths import Paths
 from pricers.paths.requests import Wanted
 from pricers.paths.tracing import remembered
-from pricers.random_numbers.path_block import Observation
+from pricers.random_numbers.path_block import ObservationDates
 from pricers.random_numbers.tilted import Tilted
 
 __all__ = ["GreekSampler", "Shared"]
@@ -26,107 +26,110 @@ FloatArray = npt.NDArray[np.float64]
 
 
 class Shared:
-    """One view for all that are alike in a run, and one object for all equal dates, so that jobs share paths."""
+    """One view for all that are alike in a run, and one object for all equal dates, so that tasks share paths."""
 
     def __init__(self) -> None:
-        self._views: dict[tuple[Scenario, Observation], View] = {}
-        self._observations: dict[tuple[tuple[float, ...], tuple[float, ...]], Observation] = {}
+        self._views: dict[tuple[Scenario, ObservationDates], View] = {}
+        self._observations: dict[tuple[tuple[float, ...], tuple[float, ...]], ObservationDates] = {}
 
-    def view(self, scene: Scenario, observed: Observation) -> View:
+    def view(self, scenario: Scenario, dates: ObservationDates) -> View:
         """The one view of a scenario at some dates."""
-        key = scene, observed
+        key = scenario, dates
         if key not in self._views:
             self._views[key] = View(*key)
         return self._views[key]
 
-    def observation(self, times: tuple[float, ...], lattice: tuple[float, ...]) -> Observation:
+    def observation(self, times: tuple[float, ...], time_grid: tuple[float, ...]) -> ObservationDates:
         """The one place of some dates on a time grid."""
-        if (times, lattice) not in self._observations:
-            self._observations[times, lattice] = Observation(times, lattice)
-        return self._observations[times, lattice]
+        if (times, time_grid) not in self._observations:
+            self._observations[times, time_grid] = ObservationDates(times, time_grid)
+        return self._observations[times, time_grid]
 
 
 class GreekSampler(Discretised):
-    """Rows of one job: a group for each Greek, in it the rows of each path estimator that answers."""
+    """Rows of one task: a group for each Greek, in it the rows of each path estimator that answers."""
 
-    def __init__(self, job: Job, plan: Plan, shared: Shared):
-        lattice = job.grid(plan)
-        self.stream, self.lattice, self.factors = job.stream, lattice, job.scene.model.factors
-        self.observed = shared.observation(job.contract.times, lattice)
+    def __init__(self, task: GreekTask, plan: Plan, shared: Shared):
+        time_grid = task.grid(plan)
+        self.stream, self.time_grid, self.factors = task.stream, time_grid, task.scenario.model.factors
+        self.dates = shared.observation(task.contract.times, time_grid)
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
-        self.recipes: dict[tuple[str, str], Recipe] = {}
+        self.sample_specs: dict[tuple[str, str], SampleSpec] = {}
         self.views: dict[tuple[str, str], tuple[View, ...]] = {}
-        self.greeks = tuple(greek.name for greek in job.greeks)
-        job.contract.check_payoff(spot=job.scene.market.spot, vol=job.scene.model.scale("vol"))
-        for estimator in job.estimators:
+        self.greeks = tuple(greek.name for greek in task.greeks)
+        task.contract.check_payoff(spot=task.scenario.market.spot, vol=task.scenario.model.scale("vol"))
+        for estimator in task.estimators:
             if isinstance(estimator, PathEstimator):
-                for greek in job.greeks:
-                    self._add(estimator, greek, job, plan, shared)
+                for greek in task.greeks:
+                    self._add(estimator, greek, task, plan, shared)
         self.rows: dict[str, int] = {}
         width = 0
-        for name in dict.fromkeys(name for _, name in self.recipes):
+        for name in dict.fromkeys(name for _, name in self.sample_specs):
             self.rows[name] = width
-            width += max(recipe.rows for (_, other), recipe in self.recipes.items() if other == name)
-        self.shape = (len(job.greeks), width)
+            width += max(sample_spec.rows for (_, other), sample_spec in self.sample_specs.items() if other == name)
+        self.shape = (len(task.greeks), width)
         self.places = [
-            (self.greeks.index(key[0]), self.rows[key[1]], recipe, self.views[key]) for key, recipe in self.recipes.items()
+            (self.greeks.index(key[0]), self.rows[key[1]], sample_spec, self.views[key])
+            for key, sample_spec in self.sample_specs.items()
         ]
         filled = np.zeros(self.shape, dtype=bool)
-        for group, row, recipe, _ in self.places:
-            filled[group, row : row + recipe.rows] = True
+        for group, row, sample_spec, _ in self.places:
+            filled[group, row : row + sample_spec.rows] = True
         self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
         self.asked = tuple(
             Asked(view=view, wanted=wanted, law=law)
-            for key, recipe in self.recipes.items()
-            for law, wanted in _laws(recipe, *key, job)
+            for key, sample_spec in self.sample_specs.items()
+            for law, wanted in _laws(sample_spec, *key, task)
             for view in self.views[key]
         )
 
-    def _add(self, estimator: PathEstimator, greek: Greek, job: Job, plan: Plan, shared: Shared) -> None:
+    def _add(self, estimator: PathEstimator, greek: Greek, task: GreekTask, plan: Plan, shared: Shared) -> None:
         if isinstance(estimator, Chosen) and greek.name in estimator.formulas:
             return
         try:
-            recipe = estimator.checked_recipe(greek, job.contract, job.scene, plan)
+            sample_spec = estimator.checked_spec(greek, task.contract, task.scenario, plan)
         except NotApplicable as refusal:
             self.refusals[greek.name, estimator.name] = refusal
         else:
-            self.recipes[greek.name, estimator.name] = recipe
-            self.views[greek.name, estimator.name] = tuple(shared.view(scene, self.observed) for scene in recipe.scenes)
+            self.sample_specs[greek.name, estimator.name] = sample_spec
+            self.views[greek.name, estimator.name] = tuple(
+                shared.view(scenario, self.dates) for scenario in sample_spec.scenarios
+            )
 
     def sample(self, paths: BlockPaths, out: FloatArray) -> None:
         """See `Sampler.sample`."""
         for group, row in self.gaps:
             out[group, row] = 0.0
-        for group, row, recipe, views in self.places:
-            rows, reweighting = out[group, row : row + recipe.rows], recipe.reweighting
+        for group, row, sample_spec, views in self.places:
+            rows, reweighting = out[group, row : row + sample_spec.rows], sample_spec.reweighting
             if reweighting is None or reweighting.sampling is None:
-                recipe.samples(tuple(map(paths.of, views)), rows)
+                sample_spec.samples(tuple(map(paths.of, views)), rows)
             else:
                 tilted = paths.under(reweighting.sampling)
                 drawn = tuple(map(tilted.of, views))
-                recipe.samples(drawn, rows)
+                sample_spec.samples(drawn, rows)
                 still: tuple[Paths, ...] = ()
                 if reweighting.still is not None:
                     still = tuple(map(tilted.under(reweighting.still).of, views))
                 reweighting.apply(drawn, still, tilted.block, rows)
 
 
-def _laws(recipe: Recipe, greek: str, estimator: str, job: Job) -> tuple[tuple[Tilted | None, Wanted], ...]:
-    """The laws that a recipe's paths are drawn from (None: the plan's), and what is asked of each."""
-    wanted, other = _wanted(recipe, greek, estimator, job), recipe.reweighting
+def _laws(sample_spec: SampleSpec, greek: str, estimator: str, task: GreekTask) -> tuple[tuple[Tilted | None, Wanted], ...]:
+    """The laws that a sample specification's paths are drawn from (None: the plan's), and what is asked of each."""
+    wanted, other = _wanted(sample_spec, greek, estimator, task), sample_spec.reweighting
     if other is None:
         return ((None, wanted),)
     own = other.sampling, wanted | other.wanted
     return (own,) if other.still is None else (own, (other.still, other.still_wanted))
 
 
-def _wanted(recipe: Recipe, greek: str, estimator: str, job: Job) -> Wanted:
-    """What a recipe asks of its paths."""
-    scene, contract = job.scene, job.contract
-    (method,) = (e for e in job.estimators if e.name == estimator)
+def _wanted(sample_spec: SampleSpec, greek: str, estimator: str, task: GreekTask) -> Wanted:
+    """What a sample specification asks of its paths."""
+    scenario, contract = task.scenario, task.contract
+    (method,) = (e for e in task.estimators if e.name == estimator)
     method = (method.method(greek) if isinstance(method, Chosen) else None) or method
 
     def trace() -> Wanted:
-        return scene.trace(recipe.traced, contract.times, len(recipe.scenes))
+        return scenario.trace(sample_spec.traced, contract.times, len(sample_spec.scenarios))
 
-    return remembered((method, greek, recipe.rows, len(recipe.scenes), type(scene.model)), contract, trace)
+    return remembered((method, greek, sample_spec.rows, len(sample_spec.scenarios), type(scenario.model)), contract, trace)

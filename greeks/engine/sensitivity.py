@@ -12,7 +12,7 @@ from greeks.engine.pilot import chosen as choose
 from greeks.engine.pilot import sampling
 from greeks.engine.registry import method
 from greeks.engine.run import answer, prepared
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.auto import Chosen
 from greeks.estimators.base import Estimator
 from greeks.estimators.importance import Searched
@@ -108,18 +108,18 @@ def sensitivities(
     chosen = method(estimator, default="best")
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
-    job = Job(contract=contract, scene=Scenario(model=model, market=market), greeks=wanted, estimators=(chosen,))
+    task = GreekTask(contract=contract, scenario=Scenario(model=model, market=market), greeks=wanted, estimators=(chosen,))
 
-    def pilot(jobs: Sequence[Job], small: Plan) -> list[Answer | Exception]:
-        return answer(jobs, small, threads=threads, keep_going=True, pilot=True)
+    def pilot(tasks: Sequence[GreekTask], small: Plan) -> list[GreekResult | Exception]:
+        return answer(tasks, small, threads=threads, keep_going=True, pilot=True)
 
-    (job,) = choose([job], plan, pilot, partial(prepared, threads=threads))
-    job, plan = sampling(job, plan, pilot)
-    return Sensitivities(_precise(job, plan, threads) if plan.stderr else _estimates(job, plan, threads))
+    (task,) = choose([task], plan, pilot, partial(prepared, threads=threads))
+    task, plan = sampling(task, plan, pilot)
+    return Sensitivities(_precise(task, plan, threads) if plan.stderr else _estimates(task, plan, threads))
 
 
-def _estimates(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
-    (result,) = answer([job], plan, threads=threads)
+def _estimates(task: GreekTask, plan: Plan, threads: int | None) -> list[Estimate]:
+    (result,) = answer([task], plan, threads=threads)
     if isinstance(result, Exception):
         raise result
     for refusal in result.refusals.values():
@@ -127,31 +127,31 @@ def _estimates(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
     return list(result.estimates.values())
 
 
-def _precise(job: Job, plan: Plan, threads: int | None) -> list[Estimate]:
+def _precise(task: GreekTask, plan: Plan, threads: int | None) -> list[Estimate]:
     """Estimates with as many paths, and as fine time steps, as the plan's target errors need, as far as its budget goes.
 
     A run says how many paths the next one needs; the next one starts anew with the same first paths, so that the result is that of a
     plan of its size.
     """
     targets = plan.stderr or {}
-    unknown = [name for name in targets if name not in {g.name for g in job.greeks}]
+    unknown = [name for name in targets if name not in {g.name for g in task.greeks}]
     if unknown:
         raise InvalidInput("stderr", unknown[0], "must name Greeks that are asked for")
     while True:
-        found = _estimates(job, plan, threads)
-        following = _following(plan, job, [e for e in found if e.greek in targets])
+        found = _estimates(task, plan, threads)
+        following = _following(plan, task, [e for e in found if e.greek in targets])
         if following is None:
-            return [_said(e, targets) for e in found]
+            return [_score_term(e, targets) for e in found]
         plan = following
 
 
-def _following(plan: Plan, job: Job, found: Sequence[Estimate]) -> Plan | None:
+def _following(plan: Plan, task: GreekTask, found: Sequence[Estimate]) -> Plan | None:
     """The plan of the next run: with finer time steps where their bias alone takes half of a target's square, else with more paths.
 
     None where every target is reached, or where the budget leaves no room for what is lacking.
     """
     targets = plan.stderr or {}
-    if _refinable(job) and any(_biased(e, targets[e.greek]) for e in found):
+    if _refinable(task) and any(_biased(e, targets[e.greek]) for e in found):
         return replace(plan, refinement=2 * plan.refinement) if plan.refinement < _FINEST else None
     share = max(_share(e, targets[e.greek]) for e in found)
     wanted = plan.sampling.fitting(math.ceil(plan.paths * max(1.02 * share, 1.05))) if math.isfinite(share) else plan.paths
@@ -164,10 +164,10 @@ _FINEST = 32
 """Most times that a target refines the time grid."""
 
 
-def _refinable(job: Job) -> bool:
+def _refinable(task: GreekTask) -> bool:
     """Whether finer time steps take the bias away: a finite difference has one of its own, and a law that was found belongs to its grid."""
-    methods = [e.method(g.name) if isinstance(e, Chosen) else e for e in job.estimators for g in job.greeks]
-    return job.scene.model.discretised and all(m is None or (m.unbiased and not isinstance(m, Searched)) for m in methods)
+    methods = [e.method(g.name) if isinstance(e, Chosen) else e for e in task.estimators for g in task.greeks]
+    return task.scenario.model.discretised and all(m is None or (m.unbiased and not isinstance(m, Searched)) for m in methods)
 
 
 def _biased(estimate: Estimate, target: float) -> bool:
@@ -196,7 +196,7 @@ def _largest(plan: Plan) -> int:
     return fits if fits <= plan.max_paths else plan.sampling.fitting(plan.max_paths // 2)
 
 
-def _said(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
+def _score_term(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
     if estimate.greek not in targets:
         return estimate
     target = targets[estimate.greek]

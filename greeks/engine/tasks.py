@@ -17,42 +17,42 @@ from pricers.engine.plan import Plan
 from pricers.errors import NotApplicable
 from pricers.models.scenario import Scenario
 
-__all__ = ["Answer", "Job"]
+__all__ = ["GreekResult", "GreekTask"]
 
 FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class GreekTask:
     """One contract to be differentiated, each Greek by each estimator, on the same paths.
 
     Attributes
     ----------
     contract : Contract
-    scene : Scenario
+    scenario : Scenario
     greeks : tuple of Greek
     estimators : tuple of Estimator
     stream : str
         Name that random numbers are keyed by.
-    lattice : tuple of float, optional
+    time grid : tuple of float, optional
         Times at which random numbers are drawn; by default what the model needs for this contract.
     """
 
     contract: Contract
-    scene: Scenario
+    scenario: Scenario
     greeks: tuple[Greek, ...]
     estimators: tuple[Estimator, ...]
     stream: str = ""
-    lattice: tuple[float, ...] | None = None
+    time_grid: tuple[float, ...] | None = None
 
     def grid(self, plan: Plan) -> tuple[float, ...]:
         """Times at which random numbers are drawn for it."""
-        return self.lattice or self.scene.model.lattice(self.contract.times, *plan.steps)
+        return self.time_grid or self.scenario.model.time_grid(self.contract.times, *plan.steps)
 
 
 @dataclass(slots=True, kw_only=True)
-class Answer:
-    """What a run says about one job.
+class GreekResult:
+    """What a run says about one task.
 
     Attributes
     ----------
@@ -113,8 +113,8 @@ class Answer:
             return self.statistics(greek, estimator).spread
         return self._spreads.get((greek, estimator), 0.0)
 
-    def adopt(self, greek: str, name: str, other: Answer, method: str, note: str) -> None:
-        """Take over all that another answer of the same job says of a Greek; what it calls ``method`` makes the number called ``name``."""
+    def adopt(self, greek: str, name: str, other: GreekResult, method: str, note: str) -> None:
+        """Take over all that another answer of the same task says of a Greek; what it calls ``method`` makes the number called ``name``."""
         self._moments[greek] = other._moments[greek]
         for key in [key for key in self._weights if key[0] == greek]:
             its = (greek, method if key[1] == name else key[1])

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
-from greeks.estimators.base import Estimator, PathEstimator, Recipe
+from greeks.estimators.base import Estimator, PathEstimator, SampleSpec
 from greeks.estimators.conditional import Conditional
 from greeks.estimators.controlled import Controlled
 from greeks.estimators.exact import Exact
@@ -44,7 +44,7 @@ class Auto(Estimator):
     """Whichever unbiased estimator has the least variance times cost for this contract, model and Greek.
 
     A pilot run on paths of its own (stream "pilot", so that the choice is independent of what is then estimated) gives every
-    candidate's variance; its cost is nominal (`PathEstimator.work`, measured once and written down), not a time of this run, so that the
+    candidate's variance; its cost is nominal (`PathEstimator.cost_ns`, measured once and written down), not a time of this run, so that the
     same seed makes the same choice. All candidates are tried on so few paths that it takes a twentieth of the cheapest run (1,024 at
     least). Where that leaves unclear which is best, by more than a tenth in variance times cost, those that may be (within four times the
     best) run again on so many that it takes a tenth of the cheapest of theirs.
@@ -153,7 +153,7 @@ class Chosen(PathEstimator):
         return max((ranked[0].estimator.prepares for ranked in self.ranking.values() if ranked), default=0)
 
     def prepared(
-        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+        self, contract: Contract, scenario: Scenario, plan: Plan, *, stream: str, time_grid: tuple[float, ...]
     ) -> PathEstimator:
         """See `PathEstimator.prepared`: those chosen are prepared, each once for all Greeks."""
         ready: dict[str, PathEstimator] = {}
@@ -162,19 +162,19 @@ class Chosen(PathEstimator):
             if ranked:
                 best = ranked[0].estimator
                 if best.name not in ready:
-                    ready[best.name] = best.prepared(contract, scene, plan, stream=stream, lattice=lattice)
+                    ready[best.name] = best.prepared(contract, scenario, plan, stream=stream, time_grid=time_grid)
                 ranked = (replace(ranked[0], estimator=ready[best.name]), *ranked[1:])
             ranking[greek] = ranked
         return replace(self, ranking=ranking)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
         """The best candidate's; what stopped the pilot stops this too."""
         if self.failed is not None:
             raise self.failed
         if not self.ranking.get(greek.name):
             raise NotApplicable(f"no unbiased estimator answers for {greek.name} of {contract.family}; use FiniteDifference()")
         best, *others = self.ranking[greek.name]
-        recipe = best.estimator.checked_recipe(greek, contract, scene, plan)
+        sample_spec = best.estimator.checked_spec(greek, contract, scenario, plan)
         compared = [o for o in others if o.known and best.known and best.score > 0.0 and o.even == best.even]
         behind = ", ".join(f"{other.estimator.name} x{other.score / best.score:.3g}" for other in compared)
         note = f"chosen over {behind} in variance times cost" if behind else "chosen"
@@ -183,4 +183,4 @@ class Chosen(PathEstimator):
             note += f"; the pilot could not tell the error of {unknown}"
         if self.sampling:
             note += f"; {self.sampling}"
-        return replace(recipe, note=f"{note}; {recipe.note}" if recipe.note else note)
+        return replace(sample_spec, note=f"{note}; {sample_spec.note}" if sample_spec.note else note)

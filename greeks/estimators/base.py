@@ -26,8 +26,8 @@ __all__ = [
     "LIKELIHOOD_RATIO",
     "Estimator",
     "PathEstimator",
-    "Recipe",
     "Reweighting",
+    "SampleSpec",
     "common_second_order",
     "needs_initial_spot_term",
 ]
@@ -53,7 +53,7 @@ def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:
             f"{greek.name} of a payoff that depends on today's spot itself has no score: use FiniteDifference(), or give the reference "
             "spot as a term, which then stays as it is"
         )
-    if contract.jumps:
+    if contract.discontinuous:
         raise NotApplicable(
             f"{greek.name} of a payoff that depends on today's spot itself is more than payoff times score: use FiniteDifference(), "
             "say continuous=True if it does not jump, or give the reference spot as a term, which then stays as it is"
@@ -73,9 +73,11 @@ class Reweighting:
         Rows that ``apply`` adds after all others.
     apply : callable
         From the paths, those of ``still``, the block of the former (`pricers.random_numbers.path_block.Block.weights` are what both count
-        for) and the recipe's rows, which it changes: those that the recipe has filled are weighed, the added ones filled.
+        for) and the sample specification's rows, which it changes: those that the sample specification has filled are weighed, the added
+        ones filled.
     verdict : callable
-        From the moments of the recipe's group and the first of the added rows to the reason why the error is not known; "" where it is.
+        From the moments of the sample specification's group and the first of the added rows to the reason why the error is not known; ""
+        where it is.
     still : Tilted, optional
         The same law with a part of the noise left out (see `Tilted`), where ``apply`` compares the paths with those; else it is given
         none.
@@ -93,15 +95,15 @@ class Reweighting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class SampleSpec:
     """How one Greek of one contract is sampled.
 
     Attributes
     ----------
-    scenes : tuple of Scenario
+    scenarios : tuple of Scenario
         What to simulate, on the same normals.
     samples : callable
-        From the paths of each scene to rows [1 + controls, lane], which it fills: one number per path, whose mean is the Greek, then the
+        From the paths of each scenario to rows [1 + controls, path], which it fills: one number per path, whose mean is the Greek, then the
         control rows, then the rows that measure the bias.
     controls : int
         Number of control rows, whose mean is known to be zero, for the variance to be reduced by.
@@ -117,10 +119,10 @@ class Recipe:
         How many of the last rows measure each bias that the method has. The mean of a row is a size of the bias: of the rows of one bias
         the largest counts, and biases add up. They are reported, and not taken off.
     reweighting : Reweighting, optional
-        Where the scenes' paths are not drawn from the scenes' own law.
+        Where the scenarios' paths are not drawn from the scenarios' own law.
     """
 
-    scenes: tuple[Scenario, ...]
+    scenarios: tuple[Scenario, ...]
     samples: Callable[[tuple[Paths, ...], FloatArray], None]
     controls: int = 0
     note: str = ""
@@ -132,7 +134,7 @@ class Recipe:
 
     def traced(self, paths: tuple[Paths, ...]) -> None:
         """`samples` into rows of its own."""
-        self.samples(paths, np.empty((self.rows, paths[0].lanes)))
+        self.samples(paths, np.empty((self.rows, paths[0].n_paths)))
 
     @property
     def rows(self) -> int:
@@ -155,7 +157,7 @@ class Estimator(ABC):
         """The names of all methods that it is made of or may choose among, its own included."""
         return frozenset({self.name})
 
-    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+    def refusal(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> str | None:
         """Why it does not answer, or None where it does or cannot say before a run."""
         return None
 
@@ -175,23 +177,23 @@ class PathEstimator(Estimator):
     prepares: ClassVar[int] = 0
     """Paths that `prepared` simulates, about: a choice counts them with those of the run."""
 
-    def work(self, contract: Contract) -> float:
+    def cost_ns(self, contract: Contract) -> float:
         """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
         return 0.0
 
     def prepared(
-        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+        self, contract: Contract, scenario: Scenario, plan: Plan, *, stream: str, time_grid: tuple[float, ...]
     ) -> PathEstimator:
         """The estimator to run for this contract, after whatever it has to find out first, on random numbers of its own.
 
-        The result depends on these arguments alone: of the plan on its seed and sampling, of the lattice on what is not after the
+        The result depends on these arguments alone: of the plan on its seed and sampling, of the time grid on what is not after the
         contract's last date.
         """
         return self
 
     @abstractmethod
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """How to sample ``greek``, a derivative that the method has (`checked_recipe` asks for no other).
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """How to sample ``greek``, a derivative that the method has (`checked_spec` asks for no other).
 
         Raises
         ------
@@ -199,23 +201,23 @@ class PathEstimator(Estimator):
             Where this method would be wrong or cannot answer; the text names one that can.
         """
 
-    def checked_recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """`recipe`, where the method has this derivative: the one place that guards second order.
+    def checked_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """`sample_spec`, where the method has this derivative: the one place that guards second order.
 
         Raises
         ------
         NotApplicable
-            Where it has not, or as `recipe`.
+            Where it has not, or as `sample_spec`.
         """
         if len(greek.parameters) > 1 and self.second_order is not None and greek.parameters not in self.second_order:
             instead = "FiniteDifference()" if LIKELIHOOD_RATIO in self.methods else "LikelihoodRatio() or FiniteDifference()"
             raise NotApplicable(f"{self.name.replace('_', ' ')} has no {greek.name}; use {instead}")
-        return self.recipe(greek, contract, scene, plan)
+        return self.sample_spec(greek, contract, scenario, plan)
 
-    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+    def refusal(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> str | None:
         """See `Estimator.refusal`."""
         try:
-            self.checked_recipe(greek, contract, scene, plan)
+            self.checked_spec(greek, contract, scenario, plan)
         except NotApplicable as reason:
             return str(reason)
         return None

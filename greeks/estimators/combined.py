@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import PathEstimator, Recipe, common_second_order
+from greeks.estimators.base import PathEstimator, SampleSpec, common_second_order
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.plan import Plan
@@ -55,31 +55,31 @@ class Combined(PathEstimator):
         """What all that it is made of have."""
         return common_second_order(self.estimators)
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`."""
-        return sum(estimator.work(contract) for estimator in self.estimators)
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`."""
+        return sum(estimator.cost_ns(contract) for estimator in self.estimators)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`."""
-        recipes = [estimator.recipe(greek, contract, scene, plan) for estimator in self.estimators]
-        if any(recipe.reweighting is not None for recipe in recipes):
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`."""
+        sample_specs = [estimator.sample_spec(greek, contract, scenario, plan) for estimator in self.estimators]
+        if any(sample_spec.reweighting is not None for sample_spec in sample_specs):
             raise NotApplicable("estimators are combined on the same paths; use ImportanceSampling(Combined(...)) instead")
-        ends = np.cumsum([len(recipe.scenes) for recipe in recipes])
+        ends = np.cumsum([len(sample_spec.scenarios) for sample_spec in sample_specs])
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             row = 0
-            for recipe, end in zip(recipes, ends, strict=True):
-                recipe.samples(paths[end - len(recipe.scenes) : end], out[row : row + 1 + recipe.controls])
+            for sample_spec, end in zip(sample_specs, ends, strict=True):
+                sample_spec.samples(paths[end - len(sample_spec.scenarios) : end], out[row : row + 1 + sample_spec.controls])
                 if row:
                     np.subtract(out[0], out[row], out=out[row])
-                row += 1 + recipe.controls
+                row += 1 + sample_spec.controls
 
-        controls = sum(recipe.controls for recipe in recipes) + len(recipes) - 1
-        scenes = tuple(scene for recipe in recipes for scene in recipe.scenes)
-        return Recipe(
-            scenes=scenes,
+        controls = sum(sample_spec.controls for sample_spec in sample_specs) + len(sample_specs) - 1
+        scenarios = tuple(scenario for sample_spec in sample_specs for scenario in sample_spec.scenarios)
+        return SampleSpec(
+            scenarios=scenarios,
             samples=samples,
             controls=controls,
-            heavy_tails=any(recipe.heavy_tails for recipe in recipes),
-            exact_if_constant=any(recipe.exact_if_constant for recipe in recipes),
+            heavy_tails=any(sample_spec.heavy_tails for sample_spec in sample_specs),
+            exact_if_constant=any(sample_spec.exact_if_constant for sample_spec in sample_specs),
         )

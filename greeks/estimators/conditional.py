@@ -9,8 +9,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import GAMMA, PathEstimator, Recipe
-from greeks.estimators.kernels.survival import worths
+from greeks.estimators.base import GAMMA, PathEstimator, SampleSpec
+from greeks.estimators.kernels.survival import values
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.contracts.digital import Digital
@@ -21,7 +21,7 @@ from pricers.models.scenario import Scenario
 from pricers.paths.paths import Paths, Steps
 from pricers.paths.row_operations import empty
 
-__all__ = ["Claim", "Conditional", "Total", "select_greek", "today", "total_return"]
+__all__ = ["Claim", "Conditional", "TotalReturn", "select_greek", "today", "total_return"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,21 +56,21 @@ class Claim(NamedTuple):
         """As kernels take it."""
         return self.edges, self.image is not None, *(self.image or (0.0, 0.0))
 
-    def worth(self, y: FloatArray, variance: FloatArray) -> FloatArray:
-        """Worth, first and second derivative by y, and by power, [4, lane], where the last log-spot is normal with mean y."""
+    def value(self, y: FloatArray, variance: FloatArray) -> FloatArray:
+        """Worth, first and second derivative by y, and by power, [4, path], where the last log-spot is normal with mean y."""
         out = empty((4, len(y)))
-        worths(*self.numbers, y, np.broadcast_to(variance, y.shape).copy(), out)
+        values(*self.numbers, y, np.broadcast_to(variance, y.shape).copy(), out)
         return out
 
 
-class Total(NamedTuple):
+class TotalReturn(NamedTuple):
     """Mean and variance of the whole log-return given the path of the variance, and their derivatives.
 
     Attributes
     ----------
     spot : float
-    mean, variance : ndarray [lane or 1]
-    mean_slope, variance_slope : ndarray [p, lane or 1]
+    mean, variance : ndarray [path or 1]
+    mean_slope, variance_slope : ndarray [p, path or 1]
     """
 
     spot: float
@@ -80,26 +80,26 @@ class Total(NamedTuple):
     variance_slope: FloatArray
 
     @classmethod
-    def of(cls, steps: Steps) -> Total:
+    def of(cls, steps: Steps) -> TotalReturn:
         """Sums over time."""
         spread = 2.0 * np.einsum("tl,ptl->pl", steps.stdev, steps.stdev_slope)
         mean, variance = steps.mean.sum(axis=0), np.einsum("tl,tl->l", steps.stdev, steps.stdev)
         return cls(steps.spot, mean, variance, steps.mean_slope.sum(axis=1), spread)
 
 
-def total_return(path: Paths, *parameters: str) -> Total:
+def total_return(path: Paths, *parameters: str) -> TotalReturn:
     """The sums of `pricers.paths.paths.Paths.steps`, made once."""
     steps = path.steps(*parameters)
-    total: Total = path.once(("total", steps.parameters), lambda: Total.of(steps))
+    total: TotalReturn = path.once(("total", steps.parameters), lambda: TotalReturn.of(steps))
     return total
 
 
-def today(claim: Claim, total: Total, tilts: FloatArray | None = None) -> FloatArray:
-    """Worth given the path of the variance, its second derivative by the spot and its first derivatives, [2 + p, lane or 1].
+def today(claim: Claim, total: TotalReturn, tilts: FloatArray | None = None) -> FloatArray:
+    """Worth given the path of the variance, its second derivative by the spot and its first derivatives, [2 + p, path or 1].
 
     Undiscounted; the first parameter is the spot, and tilts [p] are the derivatives of the image's power.
     """
-    value, by_y, by_y_twice, by_power = claim.worth(math.log(total.spot) + total.mean, total.variance)
+    value, by_y, by_y_twice, by_power = claim.value(math.log(total.spot) + total.mean, total.variance)
     out = empty((2 + len(total.mean_slope), len(value)))
     out[0], out[1] = value, (by_y_twice - by_y) / total.spot**2
     out[2:] = by_y * total.mean_slope + 0.5 * by_y_twice * total.variance_slope
@@ -127,12 +127,12 @@ class Conditional(PathEstimator):
     second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`."""
         return 60.0
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`."""
         match contract:
             case European(option=option, strike=strike):
                 claim = Claim.vanilla(option, strike)
@@ -143,7 +143,7 @@ class Conditional(PathEstimator):
                     f"conditional values are of vanillas and digitals, not {contract.family}; use LikelihoodRatio()"
                 )
         for parameter in greek.parameters:
-            scene.model.require_score((parameter,))
+            scenario.model.require_score((parameter,))
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -152,16 +152,16 @@ class Conditional(PathEstimator):
             rows = path.once(key, lambda: path.discounting.factor() * today(claim, total))
             out[0] = select_greek(rows, moved, greek, path)
 
-        return Recipe(scenes=(scene,), samples=samples, exact_if_constant=True)
+        return SampleSpec(scenarios=(scenario,), samples=samples, exact_if_constant=True)
 
 
 def select_greek(rows: FloatArray, moved: tuple[str, ...], greek: Greek, path: Paths) -> FloatArray:
     """A Greek from rows of value, second derivative by spot, and first derivatives at a fixed discount factor."""
-    value, bend, slopes = rows[0], rows[1], rows[2:]
+    value, second, slopes = rows[0], rows[1], rows[2:]
     match greek.parameters:
         case ():
             return value
         case ("spot", "spot"):
-            return bend
+            return second
     (parameter,) = greek.parameters
     return greek.sign * (slopes[moved.index(parameter)] + path.discounting.log_slope(parameter) * value)

@@ -22,7 +22,7 @@ class Exact(Estimator):
 
     name: ClassVar[str] = "exact"
 
-    def value(self, greek: Greek, contract: Contract, scene: Scenario) -> float:
+    def value(self, greek: Greek, contract: Contract, scenario: Scenario) -> float:
         """The Greek.
 
         Raises
@@ -30,17 +30,17 @@ class Exact(Estimator):
         NotApplicable
             Where no formula is known; the text names a method that can answer.
         """
-        values = exact_greeks(contract, scene.model, scene.market)
+        values = exact_greeks(contract, scenario.model, scenario.market)
         if greek.name not in values:
             raise NotApplicable(
-                f"the exact {contract.family} under {scene.model.kind} has no {greek.name}; use LikelihoodRatio()"
+                f"the exact {contract.family} under {scenario.model.kind} has no {greek.name}; use LikelihoodRatio()"
             )
         return values[greek.name]
 
-    def refusal(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> str | None:
+    def refusal(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> str | None:
         """See `Estimator.refusal`."""
         try:
-            self.value(greek, contract, scene)
+            self.value(greek, contract, scenario)
         except NotApplicable as reason:
             return str(reason)
         return None

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, SampleSpec
 from greeks.estimators.natural_size import move
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
@@ -69,20 +69,20 @@ class FiniteDifference(PathEstimator):
         if self.bump is not None and not 0.0 < finite("bump", self.bump) <= _WIDEST:
             raise InvalidInput("bump", self.bump, f"must be above 0 and at most {_WIDEST:g}")
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; any payoff will do."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; any payoff will do."""
         share = self._share(len(greek.parameters), contract, plan)
         last = contract.times[-1]
-        steps = {p: share * _size(p, scene, contract) for p in greek.parameters}
-        terms = _difference(scene, steps, greek, last)
+        steps = {p: share * _size(p, scenario, contract) for p in greek.parameters}
+        terms = _difference(scenario, steps, greek, last)
         measured = share >= _MEASURED
         rows = [terms]
         if measured:
             factor = _wider(share)
-            other = _difference(scene, {p: factor * step for p, step in steps.items()}, greek, last)
+            other = _difference(scenario, {p: factor * step for p, step in steps.items()}, greek, last)
             rows.append(_combined(1.0 / (factor**2 - 1.0), other, terms))
-        scenes = tuple(dict.fromkeys(scene for row in rows for scene in row))
-        weights = [[row.get(scene, 0.0) for scene in scenes] for row in rows]
+        scenarios = tuple(dict.fromkeys(scenario for row in rows for scenario in row))
+        weights = [[row.get(scenario, 0.0) for scenario in scenarios] for row in rows]
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             paid = [present_value(contract, path).scaled for path in paths]
@@ -90,11 +90,11 @@ class FiniteDifference(PathEstimator):
                 parts = [(weight * discount, x) for weight, (discount, x) in zip(of_row, paid, strict=True) if weight]
                 _sum(parts, out[row])
                 if len(greek.parameters) > 1:
-                    _clear_rounding(parts, scene.market.spot, out[row])
+                    _clear_rounding(parts, scenario.market.spot, out[row])
 
         bumps = ", ".join(f"{p} {step * (last if p == 'time' else 1.0):.4g}" for p, step in steps.items())
-        return Recipe(
-            scenes=scenes,
+        return SampleSpec(
+            scenarios=scenarios,
             samples=samples,
             note=f"bump {bumps}" if bumps else "",
             relative_bias=0.0 if measured else share**2,
@@ -104,7 +104,7 @@ class FiniteDifference(PathEstimator):
     def _share(self, order: int, contract: Contract, plan: Plan) -> float:
         if self.bump is not None or order == 0:
             return (self.bump or 0.0) if order else 0.0
-        power = {(False, 1): 2 / 3, (False, 2): 1 / 4, (True, 1): 1 / 4, (True, 2): 1 / 6}[contract.jumps, order]
+        power = {(False, 1): 2 / 3, (False, 2): 1 / 4, (True, 1): 1 / 4, (True, 2): 1 / 6}[contract.discontinuous, order]
         return float(min(_WIDEST, plan.paths ** -(power if plan.sampling.independent else _DEPENDENT * power)))
 
 
@@ -118,16 +118,16 @@ _Terms = dict[Scenario, float]
 """Scenes and what the present value of each is multiplied by."""
 
 
-def _difference(scene: Scenario, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:
-    """A Greek as a difference between scenes."""
-    scenes, stencil = _stencil(scene, tuple(steps.items()), len(greek.parameters))
+def _difference(scenario: Scenario, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:
+    """A Greek as a difference between scenarios."""
+    scenarios, stencil = _stencil(scenario, tuple(steps.items()), len(greek.parameters))
     unit = math.prod(steps[p] * (last if p == "time" else 1.0) for p in greek.parameters)
-    return dict(zip(scenes, (greek.sign * weight / unit for weight in stencil), strict=True))
+    return dict(zip(scenarios, (greek.sign * weight / unit for weight in stencil), strict=True))
 
 
 def _combined(factor: float, one: _Terms, other: _Terms) -> _Terms:
     """``factor`` times one difference less another."""
-    return {scene: factor * (one.get(scene, 0.0) - other.get(scene, 0.0)) for scene in (*one, *other)}
+    return {scenario: factor * (one.get(scenario, 0.0) - other.get(scenario, 0.0)) for scenario in (*one, *other)}
 
 
 def _sum(weighted: list[tuple[float, FloatArray]], out: FloatArray) -> None:
@@ -149,34 +149,36 @@ def _clear_rounding(parts: Sequence[tuple[float, FloatArray]], spot: float, out:
     out[np.abs(out) <= 1e-13 * size] = 0.0
 
 
-def _size(parameter: str, scene: Scenario, contract: Contract) -> float:
+def _size(parameter: str, scenario: Scenario, contract: Contract) -> float:
     """What a bump is a share of: a usual change (`move`), of the spot a smaller one near a barrier, of time all dates in proportion."""
     match parameter:
         case "spot":
-            vol, root = scene.model.scale("vol"), math.sqrt(contract.times[-1])
-            return scene.market.spot * min(math.sqrt(vol * root * _bend(vol, scene, contract)), 1.0)
+            vol, root = scenario.model.scale("vol"), math.sqrt(contract.times[-1])
+            return scenario.market.spot * min(math.sqrt(vol * root * _second(vol, scenario, contract)), 1.0)
         case "time":
             return 1.0
-    return move(parameter, scene, contract)
+    return move(parameter, scenario, contract)
 
 
-def _bend(vol: float, scene: Scenario, contract: Contract) -> float:
+def _second(vol: float, scenario: Scenario, contract: Contract) -> float:
     """Within which change of the log-spot a price bends: what is left until the last date, or, near a barrier, the first one."""
-    whole, jump = vol * math.sqrt(contract.times[-1]), contract.jump
-    if jump is None or not isinstance(jump.level, Minimum | Maximum):
+    whole, discontinuity = vol * math.sqrt(contract.times[-1]), contract.discontinuity
+    if discontinuity is None or not isinstance(discontinuity.level, Minimum | Maximum):
         return whole
-    return min(whole, max(vol * math.sqrt(contract.times[0]), abs(math.log(scene.market.spot / jump.threshold))))
+    return min(whole, max(vol * math.sqrt(contract.times[0]), abs(math.log(scenario.market.spot / discontinuity.threshold))))
 
 
-def _stencil(scene: Scenario, steps: tuple[tuple[str, float], ...], order: int) -> tuple[tuple[Scenario, ...], tuple[float, ...]]:
-    """Bumped scenes and their weights, before division by the steps."""
+def _stencil(
+    scenario: Scenario, steps: tuple[tuple[str, float], ...], order: int
+) -> tuple[tuple[Scenario, ...], tuple[float, ...]]:
+    """Bumped scenarios and their weights, before division by the steps."""
     if order == 0:
-        return (scene,), (1.0,)
+        return (scenario,), (1.0,)
     (p, h), *rest = steps
     if order == 1:
-        return (scene.bumped(p, h), scene.bumped(p, -h)), (0.5, -0.5)
+        return (scenario.bumped(p, h), scenario.bumped(p, -h)), (0.5, -0.5)
     if not rest:
-        return (scene.bumped(p, h), scene, scene.bumped(p, -h)), (1.0, -2.0, 1.0)
+        return (scenario.bumped(p, h), scenario, scenario.bumped(p, -h)), (1.0, -2.0, 1.0)
     ((q, k),) = rest
     corners = ((1, 1), (1, -1), (-1, 1), (-1, -1))
-    return tuple(scene.bumped(p, a * h).bumped(q, b * k) for a, b in corners), tuple(0.25 * a * b for a, b in corners)
+    return tuple(scenario.bumped(p, a * h).bumped(q, b * k) for a, b in corners), tuple(0.25 * a * b for a, b in corners)

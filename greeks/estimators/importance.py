@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import PathEstimator, Recipe, Reweighting, common_second_order
+from greeks.estimators.base import PathEstimator, Reweighting, SampleSpec, common_second_order
 from greeks.estimators.cross_entropy import LARGEST_SHARE, Found, search
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.greek import Greek
@@ -24,14 +24,14 @@ from pricers.paths.discounting import LAST
 from pricers.paths.paths import Paths
 from pricers.paths.present_value import CashFlow, present_value
 from pricers.paths.requests import PathRequest, Wanted
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 from pricers.random_numbers.tilted import Mixture, Tilted
 
 __all__ = ["ImportanceSampling", "Searched", "segments"]
 
 FloatArray = npt.NDArray[np.float64]
 
-_LANES = 2048
+_PATHS = 2048
 """Paths of a search that are simulated together: a stage's memory is theirs."""
 
 _MANY = 2**14
@@ -162,26 +162,28 @@ class ImportanceSampling(PathEstimator):
         """What all that it is made of have."""
         return common_second_order((self.estimator,))
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`: normals are moved and weighed in so many directions."""
-        return _work(self, contract)
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`: normals are moved and weighed in so many directions."""
+        return _cost_ns(self, contract)
 
     def prepared(
-        self, contract: Contract, scene: Scenario, plan: Plan, *, stream: str, lattice: tuple[float, ...]
+        self, contract: Contract, scenario: Scenario, plan: Plan, *, stream: str, time_grid: tuple[float, ...]
     ) -> PathEstimator:
         """See `PathEstimator.prepared`: the search. What stops it stops the run."""
         try:
-            return _searched(self, contract, scene, plan, stream, lattice)
+            return _searched(self, contract, scenario, plan, stream, time_grid)
         except Exception as error:
             return Searched(self, Found(), (), (), (), failed=error)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; what the inner estimator refuses is refused. Before the search it cannot be sampled."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; what the inner estimator refuses is refused. Before the search it cannot be sampled."""
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             raise RuntimeError("importance sampling was not prepared: greeks.engine.run.prepared searches for what to draw from")
 
-        return _recipe(self.estimator.recipe(greek, contract, scene, plan), samples, 2, None, _unknown, _Verdict(Found()))
+        return _sample_spec(
+            self.estimator.sample_spec(greek, contract, scenario, plan), samples, 2, None, _unknown, _Verdict(Found())
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +204,7 @@ class Searched(PathEstimator):
     found: Found
     ends: tuple[int, ...]
     dates: tuple[int, ...]
-    lattice: tuple[float, ...]
+    time_grid: tuple[float, ...]
     still: tuple[int, int] = (0, 0)
     failed: Exception | None = None
 
@@ -221,27 +223,29 @@ class Searched(PathEstimator):
         """As before the search."""
         return self.asked.second_order
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`."""
-        return _work(self.asked, contract)
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`."""
+        return _cost_ns(self.asked, contract)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`."""
         if self.failed is not None:
             raise self.failed
         found = self.found
         centred = Centred(contract, found.centre) if found.centre else contract
-        inner = self.asked.estimator.recipe(greek, centred, scene, plan)
+        inner = self.asked.estimator.sample_spec(greek, centred, scenario, plan)
         sampling = Tilted(
-            mixture=found.mixture, ends=self.ends, dates=self.dates, factors=scene.model.factors, base=plan.sampling
+            mixture=found.mixture, ends=self.ends, dates=self.dates, factors=scenario.model.factors, base=plan.sampling
         )
         own_share, first, drivers = found.mixture.own, 1 + inner.controls, (sampling.rows - 2) // 3
         each = 2 * len(greek.parameters)
-        variance = sampling.unseen(self.lattice) if drivers else 0.0
+        variance = sampling.unseen(self.time_grid) if drivers else 0.0
         last = first + 2 + each * drivers
         by_spot = "spot" in greek.parameters
         points = self.still[0 if by_spot else 1]
-        known = points and len(inner.scenes) == 1 and set(greek.parameters) <= scene.trace(inner.traced, contract.times).scored
+        known = (
+            points and len(inner.scenarios) == 1 and set(greek.parameters) <= scenario.trace(inner.traced, contract.times).scored
+        )
         noisy = len(greek.parameters) if known and (by_spot or len(greek.parameters) == 1) else 0
 
         def apply(paths: tuple[Paths, ...], still: tuple[Paths, ...], block: Block, out: FloatArray) -> None:
@@ -263,17 +267,17 @@ class Searched(PathEstimator):
                     out[last : last + noisy],
                 )
 
-        recipe = _recipe(inner, inner.samples, last - first + noisy, sampling, apply, _Verdict(found))
+        sample_spec = _sample_spec(inner, inner.samples, last - first + noisy, sampling, apply, _Verdict(found))
         if not noisy:
-            return recipe
-        assert recipe.reweighting is not None
-        still_wanted = scene.trace(
+            return sample_spec
+        assert sample_spec.reweighting is not None
+        still_wanted = scenario.trace(
             lambda paths: (present_value(centred, paths[0]), paths[0].score("spot") if by_spot else None), contract.times
         )
         return replace(
-            recipe,
+            sample_spec,
             reweighting=replace(
-                recipe.reweighting,
+                sample_spec.reweighting,
                 still=replace(sampling, still=points),
                 wanted=Wanted(steps=frozenset() if by_spot else frozenset(greek.parameters)),
                 still_wanted=still_wanted,
@@ -295,15 +299,15 @@ def _fill_noise(parameters: tuple[str, ...], path: Paths, still: Paths, paid: Fl
     _noise(weight, paid, steps.stdev, steps.mean_slope[0], steps.stdev_slope[0], *block.split(), out[0])
 
 
-def _recipe(
-    inner: Recipe,
+def _sample_spec(
+    inner: SampleSpec,
     samples: Callable[[tuple[Paths, ...], FloatArray], None],
     controls: int,
     sampling: Tilted | None,
     apply: Callable[[tuple[Paths, ...], tuple[Paths, ...], Block, FloatArray], None],
     verdict: _Verdict,
-) -> Recipe:
-    """The inner recipe's rows with so many more controls, and those of the verdict."""
+) -> SampleSpec:
+    """The inner sample specification's rows with so many more controls, and those of the verdict."""
 
     def filled(paths: tuple[Paths, ...], out: FloatArray) -> None:
         samples(paths, out[: 1 + inner.controls])
@@ -359,9 +363,9 @@ class Centred(Contract):
         self.family = contract.family  # type: ignore[misc]
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """The contract's."""
-        return self.contract.jumps
+        return self.contract.discontinuous
 
     @property
     def gradient_lacks_because(self) -> str:
@@ -383,49 +387,49 @@ class Centred(Contract):
         match flows:
             case [CashFlow(amount, date)] if date == LAST:
                 return (CashFlow(amount - self.centre),)
-        return (*flows, CashFlow(np.full(paths.lanes, -self.centre)))
+        return (*flows, CashFlow(np.full(paths.n_paths, -self.centre)))
 
     def cash_flow_slopes(self, paths: Paths, parameter: str) -> Sequence[CashFlow]:
         """The contract's."""
         return self.contract.cash_flow_slopes(paths, parameter)
 
 
-def _work(asked: ImportanceSampling, contract: Contract) -> float:
+def _cost_ns(asked: ImportanceSampling, contract: Contract) -> float:
     directions = min(asked.segments or _SEGMENTS, len(contract.times))
-    return asked.estimator.work(contract) + 40.0 + 14.0 * directions
+    return asked.estimator.cost_ns(contract) + 40.0 + 14.0 * directions
 
 
 _SEGMENTS, _SEGMENTS_OF_MANY = 12, 8
 
 
 def _searched(
-    asked: ImportanceSampling, contract: Contract, scene: Scenario, plan: Plan, stream: str, lattice: tuple[float, ...]
+    asked: ImportanceSampling, contract: Contract, scenario: Scenario, plan: Plan, stream: str, time_grid: tuple[float, ...]
 ) -> Searched:
     """After the search."""
-    model, times = scene.model, contract.times
-    index = Observation(times, lattice).index
-    lattice = lattice[: int(index[-1]) + 1]
-    observed = Observation(times, lattice)
+    model, times = scenario.model, contract.times
+    index = ObservationDates(times, time_grid).index
+    time_grid = time_grid[: int(index[-1]) + 1]
+    observed = ObservationDates(times, time_grid)
     wanted = asked.segments or (_SEGMENTS if model.factors == 1 else _SEGMENTS_OF_MANY)
-    between = len(model.lattice(times, *plan.steps)) > len(times)
+    between = len(model.time_grid(times, *plan.steps)) > len(times)
     dates = tuple(int(i) + 1 for i in index)
-    ends = segments(lattice, dates, wanted, between=between)
-    wanted_paths = scene.trace(lambda paths: present_value(contract, paths[0]), times)
-    request = PathRequest(market=scene.market, stretch=scene.stretch, observed=observed, wanted=wanted_paths)
+    ends = segments(time_grid, dates, wanted, between=between)
+    wanted_paths = scenario.trace(lambda paths: present_value(contract, paths[0]), times)
+    request = PathRequest(market=scenario.market, time_scale=scenario.time_scale, dates=observed, wanted=wanted_paths)
     simulator = model.simulator({model: (request,)})
 
     def draw(mixture: Mixture, first: int, count: int) -> tuple[FloatArray, FloatArray]:
         tilted = Tilted(mixture=mixture, ends=ends, dates=dates, factors=model.factors)
-        found = [part(tilted, first + start, min(_LANES, count - start)) for start in range(0, count, _LANES)]
+        found = [part(tilted, first + start, min(_PATHS, count - start)) for start in range(0, count, _PATHS)]
         return np.concatenate([y for y, _ in found], axis=1), np.concatenate([paid for _, paid in found])
 
     def part(tilted: Tilted, first: int, count: int) -> tuple[FloatArray, FloatArray]:
         block = Block(
             seed=plan.seed,
             stream=f"importance sampling {stream}",
-            lattice=lattice,
+            time_grid=time_grid,
             first=first,
-            lanes=count,
+            n_paths=count,
             sampling=tilted,
             factors=model.factors,
         )
@@ -435,7 +439,7 @@ def _searched(
         return y, paid
 
     still = unseen_points(ends, dates, between=between)
-    return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, lattice, still)
+    return Searched(asked, search(draw, len(ends) * model.factors), ends, dates, time_grid, still)
 
 
 def unseen_points(ends: tuple[int, ...], dates: tuple[int, ...], *, between: bool) -> tuple[int, int]:
@@ -449,7 +453,7 @@ def unseen_points(ends: tuple[int, ...], dates: tuple[int, ...], *, between: boo
     return (0 if first == sum(end <= first for end in ends) else first), (0 if last == len(ends) else last)
 
 
-def segments(lattice: tuple[float, ...], dates: tuple[int, ...], count: int, *, between: bool) -> tuple[int, ...]:
+def segments(time_grid: tuple[float, ...], dates: tuple[int, ...], count: int, *, between: bool) -> tuple[int, ...]:
     """Grid points up to the end of each of ``count`` segments of time, or fewer.
 
     The contract's dates, given as grid points up to each, are ends as far as there are no more than ``count``; else as many of them evenly
@@ -457,7 +461,7 @@ def segments(lattice: tuple[float, ...], dates: tuple[int, ...], count: int, *, 
     """
     if len(dates) >= count:
         return tuple(dates[(k + 1) * len(dates) // count - 1] for k in range(count))
-    ends, times = sorted(dates), (0.0, *lattice)
+    ends, times = sorted(dates), (0.0, *time_grid)
     while between and len(ends) < count:
         parts = [(times[end] - times[start], start, end) for start, end in zip([0, *ends], ends, strict=False) if end - start > 1]
         if not parts:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import LIKELIHOOD_RATIO, PathEstimator, Recipe, needs_initial_spot_term
+from greeks.estimators.base import LIKELIHOOD_RATIO, PathEstimator, SampleSpec, needs_initial_spot_term
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.plan import Plan
@@ -39,9 +39,9 @@ class LikelihoodRatio(PathEstimator):
     name: ClassVar[str] = LIKELIHOOD_RATIO
     second_order: ClassVar[frozenset[tuple[str, ...]]] = frozenset({("spot", "spot"), ("spot", "vol"), ("vol", "vol")})
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; second derivatives by rate or time would move the discount factor, too."""
-        scene.model.require_score(greek.parameters)
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; second derivatives by rate or time would move the discount factor, too."""
+        scenario.model.require_score(greek.parameters)
         beside = needs_initial_spot_term(greek, contract)
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
@@ -55,4 +55,4 @@ class LikelihoodRatio(PathEstimator):
                 moved = contract.initial_spot_derivative(path) * (greek.sign * path.discounting.factor())
                 out[0] += moved if len(greek.parameters) == 1 else moved * path.score(greek.parameters[1])
 
-        return Recipe(scenes=(scene,), samples=samples, controls=1 if greek.parameters else 0)
+        return SampleSpec(scenarios=(scenario,), samples=samples, controls=1 if greek.parameters else 0)

@@ -8,8 +8,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import PathEstimator, Recipe
-from greeks.estimators.smoothing import SECOND_ORDER, Spread, spread_of, typical_width
+from greeks.estimators.base import PathEstimator, SampleSpec
+from greeks.estimators.smoothing import SECOND_ORDER, SmoothedPayoff, smoothed_payoff, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.plan import Plan
@@ -55,15 +55,15 @@ class Localised(PathEstimator):
         if self.width is not None:
             object.__setattr__(self, "width", positive("width", self.width))
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`: four widths of one number; where the quantity that jumps is no mean, with its slopes of every date."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`: four widths of one number; with slopes of every date where no mean jumps."""
         return 60.0 + (1.0 if contract.on_average else 12.0) * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; for payoffs that say where they jump."""
-        spread = spread_of("localisation", greek, contract, scene)
-        scene.model.require_score(greek.parameters)
-        typical = typical_width(contract, scene)
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; for payoffs that say where they jump."""
+        spread = smoothed_payoff("localisation", greek, contract, scenario)
+        scenario.model.require_score(greek.parameters)
+        typical = typical_width(contract, scenario)
         widths = (self.width,) if self.width is not None else tuple(share * typical for share in _WIDTHS)
         controls = 1 if self.width is not None else 1 + len(widths)
 
@@ -82,11 +82,11 @@ class Localised(PathEstimator):
             for row, other in zip(out[2:], others, strict=True):
                 np.subtract(first, other, out=row)
 
-        return Recipe(scenes=(scene,), samples=samples, controls=controls if greek.parameters else 0)
+        return SampleSpec(scenarios=(scenario,), samples=samples, controls=controls if greek.parameters else 0)
 
 
 def _localised(
-    spread: Spread, path: Paths, greek: Greek, x: FloatArray, width: float, factor: float, weight: FloatArray
+    spread: SmoothedPayoff, path: Paths, greek: Greek, x: FloatArray, width: float, factor: float, weight: FloatArray
 ) -> FloatArray:
     """One number per path whose mean is the Greek."""
     ramp = np.clip(0.5 + (0.5 / width) * x, 0.0, 1.0)

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import PathEstimator, Recipe
+from greeks.estimators.base import PathEstimator, SampleSpec
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.plan import Plan
@@ -38,13 +38,13 @@ class Pathwise(PathEstimator):
         ("spot", other) for other in ("spot", "vol", "rate", "dividend", "time")
     )
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`."""
         return (6.0 if contract.derivative_note else 1.0) * len(contract.times)  # two payoffs more where it is bumped
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; payoffs that jump are refused, and second derivatives that are not first by spot."""
-        if contract.jumps:
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; payoffs that jump are refused, and second derivatives that are not first by spot."""
+        if contract.discontinuous:
             raise NotApplicable(
                 f"pathwise {greek.name} needs a payoff gradient and {contract.gradient_lacks_because}; use LikelihoodRatio()"
             )
@@ -54,7 +54,7 @@ class Pathwise(PathEstimator):
                 "use FiniteDifference()"
             )
         for parameter in greek.parameters:
-            scene.model.require_score((parameter,))
+            scenario.model.require_score((parameter,))
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -64,8 +64,8 @@ class Pathwise(PathEstimator):
                 case (parameter,):
                     write_derivative(contract, path, parameter, greek.sign, out[0])
                 case (parameter, other):
-                    score = path.score(other) - (1.0 / scene.market.spot if other == "spot" else 0.0)
+                    score = path.score(other) - (1.0 / scenario.market.spot if other == "spot" else 0.0)
                     write_mixed_derivative(contract, path, parameter, score, other, greek.sign, out[0])
 
         note = contract.derivative_note if greek.parameters else ""
-        return Recipe(scenes=(scene,), samples=samples, note=note)
+        return SampleSpec(scenarios=(scenario,), samples=samples, note=note)

@@ -29,7 +29,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import GAMMA, PathEstimator, Recipe
+from greeks.estimators.base import GAMMA, PathEstimator, SampleSpec
 from greeks.greek import Greek
 from pricers.contracts.average import AverageClaim
 from pricers.contracts.contract import Contract
@@ -46,7 +46,7 @@ __all__ = ["Preintegrated"]
 FloatArray = npt.NDArray[np.float64]
 
 CHUNK = 64
-"""Lanes carried through all of time together, so that their state stays in the cache; the root is sought for them together, so that
+"""Paths carried through all of time together, so that their state stays in the cache; the root is sought for them together, so that
 blocks must begin and end with whole chunks (`pricers.random_numbers.sampling.ATOM`) for a path's bits to be the same in each."""
 
 _SHARED = frozenset({"rate", "dividend", "vol", "time"})
@@ -58,7 +58,7 @@ _DENSITY = 0.3989422804014327
 
 @device
 def _row(values, first, scratch):
-    """Values of a chunk of lanes, or the one value that all lanes share."""
+    """Values of a chunk of paths, or the one value that all paths share."""
     if values.size == 1:
         scratch[:] = values[0]
         return scratch
@@ -67,7 +67,7 @@ def _row(values, first, scratch):
 
 @kernel
 def _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, root, tilt, out):
-    """Each date's log-spot as level[time] + slope[time] * y along the direction, for a chunk of lanes from ``first`` on.
+    """Each date's log-spot as level[time] + slope[time] * y along the direction, for a chunk of paths from ``first`` on.
 
     root becomes y on the path itself, tilt what stdev * loads is to be multiplied by to give the direction, and rows 3 to 6 of
     out zero-mean functions of what is independent of y.
@@ -76,40 +76,40 @@ def _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, leve
     root[:], tilt[:] = 0.0, 0.0
     for t in range(len(loads)):
         s, noise = _row(stdev[t], first, one), normals[t, first : first + width]
-        for lane in range(width):
-            c = s[lane] * loads[t]
-            tilt[lane] = fma(c, c, tilt[lane])
-            root[lane] = fma(c, noise[lane], root[lane])
-    for lane in range(width):
-        size = 1.0 / math.sqrt(tilt[lane])
-        tilt[lane] = size
-        root[lane] *= size
+        for path in range(width):
+            c = s[path] * loads[t]
+            tilt[path] = fma(c, c, tilt[path])
+            root[path] = fma(c, noise[path], root[path])
+    for path in range(width):
+        size = 1.0 / math.sqrt(tilt[path])
+        tilt[path] = size
+        root[path] *= size
     walk, along, spread = np.zeros((3, width))
     a = np.full(width, log_spot)
-    linear, bent = out[3, first : first + width], out[4, first : first + width]
+    linear, second_order = out[3, first : first + width], out[4, first : first + width]
     square, bent_square = out[5, first : first + width], out[6, first : first + width]
-    linear[:], bent[:], square[:], bent_square[:] = 0.0, 0.0, 0.0, 0.0
+    linear[:], second_order[:], square[:], bent_square[:] = 0.0, 0.0, 0.0, 0.0
     for t in range(len(loads)):
         s, m, noise = _row(stdev[t], first, one), _row(mean[t], first, two), normals[t, first : first + width]
         here, there, weight = level[t], slope[t], forward[t]
-        for lane in range(width):
-            c = s[lane] * loads[t] * tilt[lane]
-            moved = s[lane] * fma(-c, root[lane], noise[lane])
-            w, u, q = walk[lane] + moved, fma(s[lane], c, along[lane]), fma(s[lane], s[lane], spread[lane])
-            walk[lane], along[lane], spread[lane] = w, u, q
-            x = a[lane] + (m[lane] + moved)
-            a[lane] = x
-            here[lane], there[lane] = x, u
+        for path in range(width):
+            c = s[path] * loads[t] * tilt[path]
+            moved = s[path] * fma(-c, root[path], noise[path])
+            w, u, q = walk[path] + moved, fma(s[path], c, along[path]), fma(s[path], s[path], spread[path])
+            walk[path], along[path], spread[path] = w, u, q
+            x = a[path] + (m[path] + moved)
+            a[path] = x
+            here[path], there[path] = x, u
             odd, even = weight * w, weight * (fma(w, w, u * u) - q)
-            linear[lane] += odd
-            bent[lane] = fma(odd, u, bent[lane])
-            square[lane] += even
-            bent_square[lane] = fma(even, u, bent_square[lane])
+            linear[path] += odd
+            second_order[path] = fma(odd, u, second_order[path])
+            square[path] += even
+            bent_square[path] = fma(even, u, bent_square[path])
 
 
 @kernel
 def _find(log_strike, level, slope, root, spots, moments):
-    """The y at which the sum over time of exp(level + slope y) is exp(log_strike), and the sum's terms there, spots[time, lane].
+    """The y at which the sum over time of exp(level + slope y) is exp(log_strike), and the sum's terms there, spots[time, path].
 
     The sum's logarithm is convex, rises, and is nearly linear: Halley's steps from where the geometric average is the strike.
     moments[0:3] become the sums over time of spot, slope * spot and slope^2 * spot at the root.
@@ -119,77 +119,77 @@ def _find(log_strike, level, slope, root, spots, moments):
     total[:], first[:] = 0.0, 0.0
     for t in range(count):
         a, u = level[t], slope[t]
-        for lane in range(width):
-            total[lane] += a[lane]
-            first[lane] += u[lane]
+        for path in range(width):
+            total[path] += a[path]
+            first[path] += u[path]
     shared = log_strike - math.log(count)
-    for lane in range(width):
-        y = (count * shared - total[lane]) / first[lane]
+    for path in range(width):
+        y = (count * shared - total[path]) / first[path]
         y = _FAR if y > _FAR else y
-        root[lane] = -_FAR if y < -_FAR else y
+        root[path] = -_FAR if y < -_FAR else y
     step = np.empty(width)
     for _ in range(_ROUNDS):
         total[:], first[:], second[:] = 0.0, 0.0, 0.0
         for t in range(count):
             a, u, here = level[t], slope[t], spots[t]
-            for lane in range(width):
-                spot = exp(fma(u[lane], root[lane], a[lane]))
-                here[lane] = spot
-                total[lane] += spot
-                tilted = u[lane] * spot
-                first[lane] += tilted
-                second[lane] = fma(u[lane], tilted, second[lane])
-        for lane in range(width):
-            rise = first[lane] / total[lane]
-            newton = (log(total[lane]) - log_strike) / rise
-            bend = 1.0 - 0.5 * newton * (second[lane] / first[lane] - rise)
-            bend = 0.5 if bend < 0.5 else bend
-            bend = 2.0 if bend > 2.0 else bend
-            y = root[lane] - newton / bend
+            for path in range(width):
+                spot = exp(fma(u[path], root[path], a[path]))
+                here[path] = spot
+                total[path] += spot
+                tilted = u[path] * spot
+                first[path] += tilted
+                second[path] = fma(u[path], tilted, second[path])
+        for path in range(width):
+            rise = first[path] / total[path]
+            newton = (log(total[path]) - log_strike) / rise
+            second = 1.0 - 0.5 * newton * (second[path] / first[path] - rise)
+            second = 0.5 if second < 0.5 else second
+            second = 2.0 if second > 2.0 else second
+            y = root[path] - newton / second
             y = _FAR if y > _FAR else y
             y = -_FAR if y < -_FAR else y
-            step[lane] = y - root[lane]
-            root[lane] = y
+            step[path] = y - root[path]
+            root[path] = y
         largest = 0.0
-        for lane in range(width):
-            largest = max(largest, abs(step[lane]))
+        for path in range(width):
+            largest = max(largest, abs(step[path]))
         if largest < _CLOSE:
             break
     total[:], first[:], second[:] = 0.0, 0.0, 0.0
     for t in range(count):
         u, here = slope[t], spots[t]
-        for lane in range(width):
-            x = u[lane] * step[lane]
-            spot = here[lane] * fma(x, fma(0.5, x, 1.0), 1.0)  # exp(x), of x below 1e-6 times the slope
-            here[lane] = spot
-            total[lane] += spot
-            tilted = u[lane] * spot
-            first[lane] += tilted
-            second[lane] = fma(u[lane], tilted, second[lane])
+        for path in range(width):
+            x = u[path] * step[path]
+            spot = here[path] * fma(x, fma(0.5, x, 1.0), 1.0)  # exp(x), of x below 1e-6 times the slope
+            here[path] = spot
+            total[path] += spot
+            tilted = u[path] * spot
+            first[path] += tilted
+            second[path] = fma(u[path], tilted, second[path])
 
 
 @device
 def _carry_back(load, tilt, base, s, noise, by_level, by_slope, sums, by_mean, by_stdev):
     """One date further back: derivatives by its mean and standard deviation, from those by the level and slope of all later dates."""
-    for lane in range(base.size):
-        p, q = sums[0, lane] + by_level[lane], sums[1, lane] + by_slope[lane]
-        sums[0, lane], sums[1, lane] = p, q
-        c = s[lane] * load * tilt[lane]
-        by_mean[lane] = p
-        by_stdev[lane] = fma(fma(-c, base[lane], noise[lane]), p, c * q)
+    for path in range(base.size):
+        p, q = sums[0, path] + by_level[path], sums[1, path] + by_slope[path]
+        sums[0, path], sums[1, path] = p, q
+        c = s[path] * load * tilt[path]
+        by_mean[path] = p
+        by_stdev[path] = fma(fma(-c, base[path], noise[path]), p, c * q)
 
 
 @device
 def _add_along(p, q, all_p, all_q, mean_slope, stdev_slope, total, all_total):
-    """Add a date's p * mean_slope + q * stdev_slope, of a claim and of the average, for slopes that all lanes share."""
+    """Add a date's p * mean_slope + q * stdev_slope, of a claim and of the average, for slopes that all paths share."""
     if stdev_slope == 0.0:
-        for lane in range(total.size):
-            total[lane] = fma(p[lane], mean_slope, total[lane])
-            all_total[lane] = fma(all_p[lane], mean_slope, all_total[lane])
+        for path in range(total.size):
+            total[path] = fma(p[path], mean_slope, total[path])
+            all_total[path] = fma(all_p[path], mean_slope, all_total[path])
     else:
-        for lane in range(total.size):
-            total[lane] = fma(p[lane], mean_slope, fma(q[lane], stdev_slope, total[lane]))
-            all_total[lane] = fma(all_p[lane], mean_slope, fma(all_q[lane], stdev_slope, all_total[lane]))
+        for path in range(total.size):
+            total[path] = fma(p[path], mean_slope, fma(q[path], stdev_slope, total[path]))
+            all_total[path] = fma(all_p[path], mean_slope, fma(all_q[path], stdev_slope, all_total[path]))
 
 
 @kernel
@@ -214,7 +214,7 @@ def _arithmetic(
     """Expectation along the direction of an option (cash zero) or a digital on an arithmetic average, and its derivatives.
 
     Derivatives by each date's log-return take much memory, whose way to and from the processor takes longer than their arithmetic. Where
-    all lanes share the slopes of all parameters that will be asked for, each date's are added up at once, and nothing of them is kept.
+    all paths share the slopes of all parameters that will be asked for, each date's are added up at once, and nothing of them is kept.
 
     Parameters
     ----------
@@ -223,78 +223,78 @@ def _arithmetic(
     share, strike, log_strike : float
         Weight of a date's spot in the average; strike less past fixings' part; logarithm of strike / share (-inf below zero).
     log_spot : float
-    mean, stdev : ndarray [time, lane or 1]
-    normals : ndarray [time, lane]
+    mean, stdev : ndarray [time, path or 1]
+    normals : ndarray [time, path]
     loads, forward : ndarray [time]
         Direction over stdev, but for its length; mean of each spot.
-    out : ndarray [8, lane]
+    out : ndarray [8, path]
         Become the expectation, its second derivative by the logarithm of the spot less the first, the expectation of the average's
         future part, the four functions of `_split`, and the expectation's first derivative by the logarithm of the spot.
-    by : ndarray [4, time, lane or 0]
+    by : ndarray [4, time, path or 0]
         Become the expectation's derivatives by mean and standard deviation of each log-return, and those of the average's, where there is
         room for them.
     mean_slope, stdev_slope : ndarray [parameter, time]
         Derivatives of each log-return's mean and standard deviation by parameters.
-    along : ndarray [parameter, 2, lane]
+    along : ndarray [parameter, 2, path]
         Become the derivatives by the parameters, of the expectation and of the average's.
     """
-    count, lanes = normals.shape
+    count, n_paths = normals.shape
     level, slope, spots = np.empty((count, CHUNK)), np.empty((count, CHUNK)), np.empty((count, CHUNK))
-    work, moments, sums, all_sums = np.empty((10, CHUNK)), np.empty((3, CHUNK)), np.empty((2, CHUNK)), np.empty((2, CHUNK))
+    scratch, moments, sums, all_sums = np.empty((10, CHUNK)), np.empty((3, CHUNK)), np.empty((2, CHUNK)), np.empty((2, CHUNK))
     kept = by.shape[2] > 0
     by = by if kept else np.empty((4, 1, CHUNK))
-    for first in range(0, lanes, CHUNK):
-        last = min(first + CHUNK, lanes)
+    for first in range(0, n_paths, CHUNK):
+        last = min(first + CHUNK, n_paths)
         width = last - first
-        one, two, base, tilt = work[0, :width], work[1, :width], work[2, :width], work[3, :width]
-        root, likely, by_level, by_slope = work[4, :width], work[5, :width], work[6, :width], work[7, :width]
-        parts, bends = work[8, :width], work[9, :width]
-        value, bend, ahead = out[0, first:last], out[1, first:last], out[2, first:last]
+        one, two, base, tilt = scratch[0, :width], scratch[1, :width], scratch[2, :width], scratch[3, :width]
+        root, likely, by_level, by_slope = scratch[4, :width], scratch[5, :width], scratch[6, :width], scratch[7, :width]
+        parts, seconds = scratch[8, :width], scratch[9, :width]
+        value, second, ahead = out[0, first:last], out[1, first:last], out[2, first:last]
         begin = first if kept else 0
         end = begin + width
         _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, base, tilt, out)
         _find(log_strike, level, slope, root, spots, moments)
-        for lane in range(width):
-            y = root[lane]
+        for path in range(width):
+            y = root[path]
             density, beyond = _DENSITY * exp(-0.5 * y * y), ndtr(-sign * y)
-            turn = moments[0, lane] / moments[1, lane]  # the root falls by so much as the log-spot rises
+            turn = moments[0, path] / moments[1, path]  # the root falls by so much as the log-spot rises
             if cash > 0.0:
-                curve = y + moments[2, lane] / moments[1, lane]
-                value[lane] = cash * beyond
-                bend[lane] = sign * cash * density * turn * fma(turn, curve, -2.0)
-                likely[lane] = sign * cash * density / moments[1, lane]
+                curve = y + moments[2, path] / moments[1, path]
+                value[path] = cash * beyond
+                second[path] = sign * cash * density * turn * fma(turn, curve, -2.0)
+                likely[path] = sign * cash * density / moments[1, path]
             else:
-                value[lane] = -sign * strike * beyond
-                bend[lane] = share * density * moments[0, lane] * turn
-                likely[lane] = share * density
-            ahead[lane] = 0.0
+                value[path] = -sign * strike * beyond
+                second[path] = share * density * moments[0, path] * turn
+                likely[path] = share * density
+            ahead[path] = 0.0
         sums[:], all_sums[:] = 0.0, 0.0
         along[:, :, first:last] = 0.0
         for back in range(count):
             t = count - 1 - back
             s, noise = _row(stdev[t], first, one), normals[t, first:last]
             a, u, spot = level[t], slope[t], spots[t]
-            for lane in range(width):
-                part = share * exp(fma(0.5 * u[lane], u[lane], a[lane]))
-                parts[lane], bends[lane] = part, part * u[lane]
-                ahead[lane] += part
+            for path in range(width):
+                part = share * exp(fma(0.5 * u[path], u[path], a[path]))
+                parts[path], seconds[path] = part, part * u[path]
+                ahead[path] += part
             if cash > 0.0:
-                for lane in range(width):
-                    edge = likely[lane] * spot[lane]
-                    by_level[lane], by_slope[lane] = edge, edge * root[lane]
+                for path in range(width):
+                    edge = likely[path] * spot[path]
+                    by_level[path], by_slope[path] = edge, edge * root[path]
             else:
-                for lane in range(width):
-                    beyond_root, edge = sign * (u[lane] - root[lane]), likely[lane] * spot[lane]
+                for path in range(width):
+                    beyond_root, edge = sign * (u[path] - root[path]), likely[path] * spot[path]
                     tail = edge * mills(abs(beyond_root))  # exp(a + u^2/2) phi(u - y) = exp(a + u y) phi(y)
-                    paid = sign * (parts[lane] - tail if beyond_root > 0.0 else tail)
-                    value[lane] += paid
-                    by_level[lane], by_slope[lane] = paid, fma(paid, u[lane], edge)
+                    paid = sign * (parts[path] - tail if beyond_root > 0.0 else tail)
+                    value[path] += paid
+                    by_level[path], by_slope[path] = paid, fma(paid, u[path], edge)
             here = loads[t], tilt, base, s, noise
             kept_at = t if kept else 0
             by_mean, by_stdev = by[0, kept_at, begin:end], by[1, kept_at, begin:end]
             all_by_mean, all_by_stdev = by[2, kept_at, begin:end], by[3, kept_at, begin:end]
             _carry_back(*here, by_level, by_slope, sums, by_mean, by_stdev)
-            _carry_back(*here, parts, bends, all_sums, all_by_mean, all_by_stdev)
+            _carry_back(*here, parts, seconds, all_sums, all_by_mean, all_by_stdev)
             for k in range(len(along)):
                 totals = along[k, 0, first:last], along[k, 1, first:last]
                 _add_along(by_mean, by_stdev, all_by_mean, all_by_stdev, mean_slope[k, t], stdev_slope[k, t], *totals)
@@ -305,43 +305,43 @@ def _arithmetic(
 def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, loads, forward, out, by):
     """The same on a geometric average, whose logarithm is past + share * (sum over dates of log-spots): Black-Scholes for every path.
 
-    Parameters as in `_arithmetic`; the average's expectation is left zero, and by is [2, time, lane], without its derivatives.
+    Parameters as in `_arithmetic`; the average's expectation is left zero, and by is [2, time, path], without its derivatives.
     """
-    count, lanes = normals.shape
+    count, n_paths = normals.shape
     by_mean, by_stdev = by[0], by[1]
     level, slope = np.empty((count, CHUNK)), np.empty((count, CHUNK))
-    work, sums = np.empty((6, CHUNK)), np.empty((2, CHUNK))
+    scratch, sums = np.empty((6, CHUNK)), np.empty((2, CHUNK))
     log_strike, whole = math.log(strike), share * count
-    for first in range(0, lanes, CHUNK):
-        last = min(first + CHUNK, lanes)
+    for first in range(0, n_paths, CHUNK):
+        last = min(first + CHUNK, n_paths)
         width = last - first
-        one, two, base, tilt = work[0, :width], work[1, :width], work[2, :width], work[3, :width]
-        by_level, by_slope = work[4, :width], work[5, :width]
-        value, bend = out[0, first:last], out[1, first:last]
+        one, two, base, tilt = scratch[0, :width], scratch[1, :width], scratch[2, :width], scratch[3, :width]
+        by_level, by_slope = scratch[4, :width], scratch[5, :width]
+        value, second = out[0, first:last], out[1, first:last]
         _split(log_spot, mean, stdev, normals, loads, forward, first, one, two, level, slope, base, tilt, out)
         sums[:] = 0.0
         for t in range(count):
-            for lane in range(width):
-                sums[0, lane] += level[t, lane]
-                sums[1, lane] += slope[t, lane]
-        for lane in range(width):
-            f, s = fma(share, sums[0, lane], past), share * sums[1, lane]
+            for path in range(width):
+                sums[0, path] += level[t, path]
+                sums[1, path] += slope[t, path]
+        for path in range(width):
+            f, s = fma(share, sums[0, path], past), share * sums[1, path]
             y = (log_strike - f) / s
             y = _FAR if y > _FAR else y
             y = -_FAR if y < -_FAR else y
             density, beyond = _DENSITY * exp(-0.5 * y * y), ndtr(-sign * y)
             if cash > 0.0:
-                value[lane] = cash * beyond
+                value[path] = cash * beyond
                 likely = sign * cash * density / s
-                bend[lane] = whole * likely * (whole * y / s - 1.0)
-                by_level[lane], by_slope[lane] = share * likely, share * likely * y
+                second[path] = whole * likely * (whole * y / s - 1.0)
+                by_level[path], by_slope[path] = share * likely, share * likely * y
             else:
                 paid = sign * exp(fma(0.5 * s, s, f)) * ndtr(sign * (s - y))
-                value[lane] = paid - sign * strike * beyond
-                bend[lane] = whole * (whole * (paid + strike * density / s) - paid)
-                by_level[lane], by_slope[lane] = share * paid, share * fma(paid, s, strike * density)
-            out[2, first + lane] = 0.0
-            sums[0, lane], sums[1, lane] = 0.0, 0.0
+                value[path] = paid - sign * strike * beyond
+                second[path] = whole * (whole * (paid + strike * density / s) - paid)
+                by_level[path], by_slope[path] = share * paid, share * fma(paid, s, strike * density)
+            out[2, first + path] = 0.0
+            sums[0, path], sums[1, path] = 0.0, 0.0
         for back in range(count):
             t = count - 1 - back
             s, noise = _row(stdev[t], first, one), normals[t, first:last]
@@ -351,18 +351,18 @@ def _geometric(sign, cash, share, strike, past, log_spot, mean, stdev, normals, 
 
 @kernel
 def _along(by_mean, by_stdev, mean_slope, stdev_slope, out):
-    """Sum over time of by_mean * mean_slope + by_stdev * stdev_slope, [lane]; slopes are [time, lane or 1]."""
-    lanes = len(out)
+    """Sum over time of by_mean * mean_slope + by_stdev * stdev_slope, [path]; slopes are [time, path or 1]."""
+    n_paths = len(out)
     one, two = np.empty(CHUNK), np.empty(CHUNK)
-    for first in range(0, lanes, CHUNK):
-        last = min(first + CHUNK, lanes)
+    for first in range(0, n_paths, CHUNK):
+        last = min(first + CHUNK, n_paths)
         total = out[first:last]
         total[:] = 0.0
         for t in range(by_mean.shape[0]):
             dm, ds = _row(mean_slope[t], first, one[: last - first]), _row(stdev_slope[t], first, two[: last - first])
             p, q = by_mean[t, first:last], by_stdev[t, first:last]
-            for lane in range(last - first):
-                total[lane] = fma(p[lane], dm[lane], fma(q[lane], ds[lane], total[lane]))
+            for path in range(last - first):
+                total[path] = fma(p[path], dm[path], fma(q[path], ds[path], total[path]))
 
 
 @dataclass(slots=True, eq=False)
@@ -382,7 +382,7 @@ class _Integrated:
         return self.out[0]
 
     @property
-    def bend(self) -> FloatArray:
+    def second(self) -> FloatArray:
         """Its second derivative by the logarithm of the spot less the first."""
         return self.out[1]
 
@@ -393,11 +393,11 @@ class _Integrated:
 
     @property
     def controls(self) -> tuple[FloatArray, ...]:
-        """Of known mean zero, each [lane]; a geometric average has none."""
+        """Of known mean zero, each [path]; a geometric average has none."""
         return tuple(self.out[2:7]) if self.claim.mean.arithmetic else ()
 
     def slopes(self, path: Paths, parameter: str) -> tuple[FloatArray, ...]:
-        """Derivative by a parameter of model or market, [lane], discounting left out; of an arithmetic average another control."""
+        """Derivative by a parameter of model or market, [path], discounting left out; of an arithmetic average another control."""
         if parameter == "spot":
             return (self.out[7] / self.steps.spot,)
         if parameter not in self.along:
@@ -415,7 +415,7 @@ class _Integrated:
         return tuple(self.along[parameter])
 
     def _add_shared(self, names: tuple[str, ...], mean_slope: FloatArray, stdev_slope: FloatArray, path: Paths) -> None:
-        """Integrate the claim, and take its derivatives by parameters that move the log-returns of all lanes alike."""
+        """Integrate the claim, and take its derivatives by parameters that move the log-returns of all paths alike."""
         found = _integrate(self, mean_slope=mean_slope, stdev_slope=stdev_slope)
         self.along |= {name: self._centred(rows, path, name) for name, rows in zip(names, found, strict=True)}
 
@@ -435,7 +435,7 @@ class _Integrated:
 
 
 def _slopes_by(names: tuple[str, ...], path: Paths, count: int) -> tuple[FloatArray, FloatArray]:
-    """Derivatives of the log-returns' means and standard deviations, each [parameter, time, lane or 1]."""
+    """Derivatives of the log-returns' means and standard deviations, each [parameter, time, path or 1]."""
     steps = [_steps(path, name, count) for name in names]
     means, stdevs = [s.mean_slope[0] for s in steps], [s.stdev_slope[0] for s in steps]
     return np.array(np.broadcast_arrays(*means)), np.array(np.broadcast_arrays(*stdevs))
@@ -477,22 +477,22 @@ _NO_SLOPES = np.empty((0, 0))
 def _integrate(
     found: _Integrated, *, keep: bool = False, mean_slope: FloatArray = _NO_SLOPES, stdev_slope: FloatArray = _NO_SLOPES
 ) -> FloatArray:
-    """Fill ``out``, with ``keep`` ``by`` too, and return the derivatives by the parameters of these slopes, [parameter, claim, lane]."""
+    """Fill ``out``, with ``keep`` ``by`` too, and return the derivatives by the parameters of these slopes, [parameter, claim, path]."""
     claim, steps, mean = found.claim, found.steps, found.claim.mean
-    count, lanes = steps.normals.shape
+    count, n_paths = steps.normals.shape
     out, share, loads = found.out, found.share, np.arange(count, 0.0, -1.0)
     sign, cash = 1.0 if claim.option == "call" else -1.0, claim.cash or 0.0
     paths = math.log(steps.spot), steps.mean, steps.stdev, steps.normals, loads, found.forward, out
     claims = 2 if mean.arithmetic else 1
-    along = empty((len(mean_slope), claims, lanes))
+    along = empty((len(mean_slope), claims, n_paths))
     if mean.arithmetic:
-        by = empty((4, count, lanes)) if keep else np.empty((4, count, 0))
+        by = empty((4, count, n_paths)) if keep else np.empty((4, count, 0))
         strike = claim.strike - mean.past_part
         log_strike = math.log(strike / share) if strike > 0.0 else -math.inf
         _arithmetic(sign, cash, share, strike, log_strike, *paths, by, mean_slope, stdev_slope, along)
         out[2] -= share * found.forward.sum()
     else:
-        by = empty((2, count, lanes))
+        by = empty((2, count, n_paths))
         _geometric(sign, cash, share, claim.strike, mean.past_part, *paths, by)
         for row, dm, ds in zip(along, mean_slope, stdev_slope, strict=True):
             _along(by[0], by[1], dm[:, None], ds[:, None], row[0])
@@ -527,20 +527,20 @@ class Preintegrated(PathEstimator):
     second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`: some three exponentials and a normal distribution function on each date."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`: some three exponentials and a normal distribution function on each date."""
         return 60.0 + 28.0 * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; for claims on an average, first derivatives and gamma."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; for claims on an average, first derivatives and gamma."""
         claim = contract.on_average
         if claim is None:
             raise NotApplicable(
                 f"preintegration is for options and digitals on an average, not {contract.family}; use LikelihoodRatio()"
             )
         for parameter in greek.parameters:
-            scene.model.require_score((parameter,))
-        forward = scene.market.spot * np.exp(scene.stretch * scene.market.log_growth(contract.times))
+            scenario.model.require_score((parameter,))
+        forward = scenario.market.spot * np.exp(scenario.time_scale * scenario.market.log_growth(contract.times))
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -552,16 +552,16 @@ class Preintegrated(PathEstimator):
 
         controls = 5 + (len(greek.parameters) == 1 and greek.parameters != ("spot",))
         controls = controls if claim.mean.arithmetic else 0
-        return Recipe(scenes=(scene,), samples=samples, controls=controls, exact_if_constant=True)
+        return SampleSpec(scenarios=(scenario,), samples=samples, controls=controls, exact_if_constant=True)
 
 
 def _derivatives(found: _Integrated, path: Paths, parameters: tuple[str, ...]) -> tuple[FloatArray, ...]:
-    """Derivative of the present value over the discount factor, [lane], and the control that goes with it, if there is one."""
+    """Derivative of the present value over the discount factor, [path], and the control that goes with it, if there is one."""
     match parameters:
         case ():
             return (found.value,)
         case ("spot", _):
-            return (found.bend / found.steps.spot**2,)
+            return (found.second / found.steps.spot**2,)
         case (parameter,):
             slope, *control = found.slopes(path, parameter)
             return (slope + path.discounting.log_slope(parameter) * found.value, *control)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-from greeks.estimators.base import PathEstimator, Recipe
-from greeks.estimators.smoothing import SECOND_ORDER, Spread, spread_of, typical_width
+from greeks.estimators.base import PathEstimator, SampleSpec
+from greeks.estimators.smoothing import SECOND_ORDER, SmoothedPayoff, smoothed_payoff, typical_width
 from greeks.greek import Greek
 from pricers.contracts.contract import Contract
 from pricers.engine.plan import Plan
@@ -49,14 +49,14 @@ class Relaxed(PathEstimator):
         if self.width is not None:
             object.__setattr__(self, "width", positive("width", self.width))
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`."""
         return 40.0 + (1.0 if contract.on_average else 8.0) * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; for payoffs that say where they jump."""
-        spread = spread_of("relaxation", greek, contract, scene)
-        width = self.width if self.width is not None else plan.paths ** (-1.0 / 3.0) * typical_width(contract, scene)
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; for payoffs that say where they jump."""
+        spread = smoothed_payoff("relaxation", greek, contract, scenario)
+        width = self.width if self.width is not None else plan.paths ** (-1.0 / 3.0) * typical_width(contract, scenario)
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -64,10 +64,10 @@ class Relaxed(PathEstimator):
             wide, narrow = (factor * _relaxed(spread, path, greek, w) for w in (width, 0.5 * width))
             out[0], out[1] = wide, (4.0 / 3.0) * (wide - narrow)
 
-        return Recipe(scenes=(scene,), samples=samples, note=f"width {width:.3g}", bias_rows=(1,))
+        return SampleSpec(scenarios=(scenario,), samples=samples, note=f"width {width:.3g}", bias_rows=(1,))
 
 
-def _relaxed(spread: Spread, path: Paths, greek: Greek, width: float) -> FloatArray:
+def _relaxed(spread: SmoothedPayoff, path: Paths, greek: Greek, width: float) -> FloatArray:
     """One number per path whose mean is the smoothed payoff's Greek, sign and discount factor left out."""
     x = spread.distance(path) / width
     return spread.greek(path, greek, ndtr(x), np.exp(-0.5 * x * x) / (math.sqrt(2.0 * math.pi) * width))

@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from greeks.estimators.base import GAMMA, PathEstimator, Recipe
-from greeks.estimators.conditional import Claim, Total, select_greek, today, total_return
+from greeks.estimators.base import GAMMA, PathEstimator, SampleSpec
+from greeks.estimators.conditional import Claim, TotalReturn, select_greek, today, total_return
 from greeks.estimators.kernels.survival import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
@@ -75,18 +75,18 @@ class OneStepSurvival(PathEstimator):
     second_order: ClassVar[frozenset[tuple[str, ...]]] = GAMMA
     structural: ClassVar[bool] = True
 
-    def work(self, contract: Contract) -> float:
-        """See `PathEstimator.work`: normal distribution functions and their inverse on each date near the barrier."""
+    def cost_ns(self, contract: Contract) -> float:
+        """See `PathEstimator.cost_ns`: normal distribution functions and their inverse on each date near the barrier."""
         return 300.0 + 36.0 * len(contract.times)
 
-    def recipe(self, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Recipe:
-        """See `PathEstimator.recipe`; for barrier options that were not touched yet, first derivatives and gamma."""
+    def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
+        """See `PathEstimator.sample_spec`; for barrier options that were not touched yet, first derivatives and gamma."""
         if not isinstance(contract, Barrier) or contract.touched:
             raise NotApplicable(
                 f"one-step survival is for barriers still untouched, not {contract.family}; use LikelihoodRatio()"
             )
         for parameter in greek.parameters:
-            scene.model.require_score((parameter,))
+            scenario.model.require_score((parameter,))
 
         def samples(paths: tuple[Paths, ...], out: FloatArray) -> None:
             (path,) = paths
@@ -95,27 +95,27 @@ class OneStepSurvival(PathEstimator):
             estimate, control = path.once(key, lambda: path.discounting.factor() * _sampled(contract, steps, total))
             out[0], out[1] = (select_greek(rows, steps.parameters, greek, path) for rows in (estimate, control))
 
-        return Recipe(scenes=(scene,), samples=samples, controls=1)
+        return SampleSpec(scenarios=(scenario,), samples=samples, controls=1)
 
 
-def _sampled(contract: Barrier, steps: Steps, total: Total) -> FloatArray:
-    """Undiscounted value, second derivative by the spot (nonsense without ``second_order``) and first derivatives, [2, 2 + p, lane].
+def _sampled(contract: Barrier, steps: Steps, total: TotalReturn) -> FloatArray:
+    """Undiscounted value, second derivative by the spot (nonsense without ``second_order``) and first derivatives, [2, 2 + p, path].
 
     The second of the two is the control.
     """
     claim, tilts = _reference(contract, total, len(steps.mean))
-    state, slope, bend = _survivors(contract, claim, tilts, steps, total)
+    state, slope, second = _survivors(contract, claim, tilts, steps, total)
     sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
     y, variance = barrier + sign * state[0] + steps.mean[-1], steps.stdev[-1] ** 2
     moved = sign * slope[:, 0] + steps.mean_slope[:, -1], 2.0 * steps.stdev[-1] * steps.stdev_slope[:, -1]
-    alive = _alive(contract, barrier).worth(y, variance)
-    along = tilts, sign, state[1], slope[:, 1], *moved, bend
+    alive = _alive(contract, barrier).value(y, variance)
+    along = tilts, sign, state[1], slope[:, 1], *moved, second
     survived = _weighted(alive, *along)
-    gone = _weighted(claim.worth(y, variance) - alive, *along)
+    gone = _weighted(claim.value(y, variance) - alive, *along)
     gone[0] += state[2]
     gone[2:] += slope[:, 2]
     if steps.second_order:
-        gone[1] += bend[2]
+        gone[1] += second[2]
     plain = today(claim, total, tilts) - gone
     out = np.stack([plain, survived - plain])
     if contract.out:
@@ -126,7 +126,7 @@ def _sampled(contract: Barrier, steps: Steps, total: Total) -> FloatArray:
     return out
 
 
-def _reference(contract: Barrier, total: Total, dates: int) -> tuple[Claim, FloatArray]:
+def _reference(contract: Barrier, total: TotalReturn, dates: int) -> tuple[Claim, FloatArray]:
     """The claim that survivors end with, and how its image's power moves with each parameter."""
     if len(total.mean) > 1:
         return Claim.vanilla(contract.option, contract.strike, less=contract.rebate), np.zeros(len(total.mean_slope))
@@ -140,39 +140,43 @@ def _reference(contract: Barrier, total: Total, dates: int) -> tuple[Claim, Floa
 
 
 def _survivors(
-    contract: Barrier, claim: Claim, tilts: FloatArray, steps: Steps, total: Total
+    contract: Barrier, claim: Claim, tilts: FloatArray, steps: Steps, total: TotalReturn
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """State, slopes and bends (see `first_touches`) on the date before the last."""
-    count, lanes = len(steps.mean_slope), steps.normals.shape[1]
+    count, n_paths = len(steps.mean_slope), steps.normals.shape[1]
     sign, barrier = 1.0 if contract.down else -1.0, math.log(contract.barrier)
-    state, slope, bend = np.zeros((3, lanes)), np.zeros((count, 3, lanes)), np.zeros((3 if steps.second_order else 0, lanes))
+    state, slope, second = (
+        np.zeros((3, n_paths)),
+        np.zeros((count, 3, n_paths)),
+        np.zeros((3 if steps.second_order else 0, n_paths)),
+    )
     state[0], state[1] = sign * (math.log(steps.spot) - barrier), 1.0
-    slope[0, 0], bend[:1] = sign / steps.spot, -sign / steps.spot**2
+    slope[0, 0], second[:1] = sign / steps.spot, -sign / steps.spot**2
     left, left_slope = np.stack([total.mean, total.variance]), np.stack([total.mean_slope, total.variance_slope], axis=1)
     slopes = steps.mean_slope, steps.stdev_slope, left_slope, tilts
-    first_touches(sign, barrier, *claim.numbers, steps.mean, steps.stdev, left, *slopes, steps.normals, state, slope, bend)
-    return state, slope, bend
+    first_touches(sign, barrier, *claim.numbers, steps.mean, steps.stdev, left, *slopes, steps.normals, state, slope, second)
+    return state, slope, second
 
 
 def _weighted(
-    worth: FloatArray,
+    value: FloatArray,
     tilts: FloatArray,
     sign: float,
     weight: FloatArray,
     log_slopes: FloatArray,
     y_slopes: FloatArray,
     variance_slopes: FloatArray,
-    bend: FloatArray,
+    second: FloatArray,
 ) -> FloatArray:
-    """Probability times worth with its second derivative by parameter 0 and its first derivatives, [2 + p, lane]."""
-    value, by_y, by_y_twice, by_power = worth
+    """Probability times worth with its second derivative by parameter 0 and its first derivatives, [2 + p, path]."""
+    value, by_y, by_y_twice, by_power = value
     out = empty((2 + len(log_slopes), len(weight)))
     out[0] = weight * value
     out[2:] = weight * (log_slopes * value + by_y * y_slopes + 0.5 * by_y_twice * variance_slopes + np.outer(tilts, by_power))
     l1, y1 = log_slopes[0], y_slopes[0]
     out[1] = (
         0.0
-        if len(bend) == 0
-        else weight * ((l1 * l1 + bend[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * bend[0])
+        if len(second) == 0
+        else weight * ((l1 * l1 + second[1]) * value + 2.0 * l1 * by_y * y1 + by_y_twice * y1 * y1 + by_y * sign * second[0])
     )
     return out

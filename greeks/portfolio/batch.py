@@ -1,4 +1,4 @@
-"""What every run over a portfolio shares: the jobs on common paths, the facts that a manifest states, the failures."""
+"""What every run over a portfolio shares: the tasks on common paths, the facts that a manifest states, the failures."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from greeks.engine.pilot import chosen
 from greeks.engine.run import answer
 from greeks.engine.sensitivity import _names
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.auto import Auto, Best, Chosen
 from greeks.estimators.base import Estimator
 from greeks.greek import STANDARD, Greek, greek
@@ -47,7 +47,7 @@ __all__ = [
     "known_greeks",
     "models_of",
     "plan_of",
-    "scene_of",
+    "scenario_of",
     "table",
     "terms_of",
     "threads_used",
@@ -160,7 +160,7 @@ class Question:
 
 def answers(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
-) -> list[Answer | Exception]:
+) -> list[GreekResult | Exception]:
     """An answer, or what stopped it, for each question; positions on one underlying under one kind of model share their paths."""
     found = dict(each_answer(questions, plan, threads=threads, progress=progress))
     return [found[place] for place in range(len(questions))]
@@ -168,15 +168,15 @@ def answers(
 
 def each_answer(
     questions: Sequence[Question], plan: Plan, *, threads: int | None, progress: Progress | None
-) -> Iterator[tuple[int, Answer | Exception]]:
+) -> Iterator[tuple[int, GreekResult | Exception]]:
     """Each question's place, and its answer or what stopped it, as soon as it is known and not in the order of the questions.
 
-    An answer's moments take far more memory than a row of the report: see `Answer.condense`.
+    An answer's moments take far more memory than a row of the report: see `GreekResult.condense`.
     """
-    jobs, order = _jobs(questions, plan)
-    for part in range(0, len(jobs), _JOBS):
-        told = _share(progress, part // _JOBS, -(-len(jobs) // _JOBS))
-        found = answer(jobs[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
+    tasks, order = _tasks(questions, plan)
+    for part in range(0, len(tasks), _JOBS):
+        told = _share(progress, part // _JOBS, -(-len(tasks) // _JOBS))
+        found = answer(tasks[part : part + _JOBS], plan, threads=threads, keep_going=True, progress=told)
         yield from zip(order[part : part + _JOBS], found, strict=True)
 
 
@@ -185,13 +185,13 @@ def choices(questions: Sequence[Question], plan: Plan, *, threads: int | None) -
 
     Importance sampling is left out: a search for each rare trade takes longer than a book may. A row may name it.
     """
-    jobs, order = _jobs(questions, plan)
-    jobs = [replace(job, estimators=tuple(map(_without_search, job.estimators))) for job in jobs]
+    tasks, order = _tasks(questions, plan)
+    tasks = [replace(task, estimators=tuple(map(_without_search, task.estimators))) for task in tasks]
     run = partial(answer, threads=threads, keep_going=True, pilot=True)
-    settled = list[Job]()
-    for part in range(0, len(jobs), _PILOTS):
-        settled += chosen(jobs[part : part + _PILOTS], plan, run, lambda jobs, _: list(jobs))
-    return _in_turn([estimator for job in settled for estimator in job.estimators if isinstance(estimator, Chosen)], order)
+    settled = list[GreekTask]()
+    for part in range(0, len(tasks), _PILOTS):
+        settled += chosen(tasks[part : part + _PILOTS], plan, run, lambda tasks, _: list(tasks))
+    return _in_turn([estimator for task in settled for estimator in task.estimators if isinstance(estimator, Chosen)], order)
 
 
 def _without_search(estimator: Estimator) -> Estimator:
@@ -200,39 +200,39 @@ def _without_search(estimator: Estimator) -> Estimator:
     return replace(estimator, rare=None) if isinstance(estimator, Auto) else estimator
 
 
-def _jobs(questions: Sequence[Question], plan: Plan) -> tuple[list[Job], list[int]]:
-    """The jobs of a run in an order that brings together what shares paths, and the place of each one's question.
+def _tasks(questions: Sequence[Question], plan: Plan) -> tuple[list[GreekTask], list[int]]:
+    """The tasks of a run in an order that brings together what shares paths, and the place of each one's question.
 
     Random numbers are keyed by the underlying's name and live on the calendar days from the valuation, so that neither the
     order of rows nor the other positions can change a number. The days go one beyond the last date: the increments of dates
-    that are a whole lattice are its normals themselves, those of others are differences of its walk, equal but for the last
-    bits. A model has a lattice of its own, which ends after the last date of its kind, with steps between the days where the
+    that are a whole time grid are its normals themselves, those of others are differences of its walk, equal but for the last
+    bits. A model has a time grid of its own, which ends after the last date of its kind, with steps between the days where the
     model or the plan wants them (a point depends on no later one). Points that are not independent (Sobol) are spread over each
-    contract's own dates: theirs depend on the lattice.
+    contract's own dates: theirs depend on the time grid.
     """
     last: dict[tuple[str, str], int] = {}
     for question in questions:
-        world, end = _world(question.position), round(question.position.contract.times[-1] * DAYS_PER_YEAR)
+        world, end = _scenario(question.position), round(question.position.contract.times[-1] * DAYS_PER_YEAR)
         last[world] = max(last.get(world, 0), end)
-    lattices: dict[tuple[object, ...], tuple[float, ...]] = {}
+    time_grids: dict[tuple[object, ...], tuple[float, ...]] = {}
     for question in questions:
-        key, end = _grid(question.position), last[_world(question.position)]
-        if key not in lattices:
+        key, end = _grid(question.position), last[_scenario(question.position)]
+        if key not in time_grids:
             days = tuple(day / DAYS_PER_YEAR for day in range(1, end + 2))
-            lattices[key] = question.position.model.lattice(days, *plan.steps)
+            time_grids[key] = question.position.model.time_grid(days, *plan.steps)
     order = sorted(range(len(questions)), key=lambda i: _neighbours(questions[i].position))
-    jobs = [
-        Job(
+    tasks = [
+        GreekTask(
             contract=question.position.contract,
-            scene=scene_of(question.position),
+            scenario=scenario_of(question.position),
             greeks=question.greeks,
             estimators=question.estimators,
             stream=question.position.underlying,
-            lattice=lattices[_grid(question.position)] if plan.sampling.independent else None,
+            time_grid=time_grids[_grid(question.position)] if plan.sampling.independent else None,
         )
         for question in (questions[i] for i in order)
     ]
-    return jobs, order
+    return tasks, order
 
 
 def _in_turn(found: Sequence[_T], order: Sequence[int]) -> list[_T]:
@@ -242,7 +242,7 @@ def _in_turn(found: Sequence[_T], order: Sequence[int]) -> list[_T]:
 
 
 _JOBS, _PILOTS = 512, 128
-"""Jobs that are simulated together, and pilots: the moments of each and of a block of each are in memory at once, some 0.3 MB for a job,
+"""Jobs that are simulated together, and pilots: the moments of each and of a block of each are in memory at once, some 0.3 MB for a task,
 and 5 MB for a pilot of many candidates (measured: 20,000 trades on 1,000 paths in one take 1.2 GB, pilots of 5,000 trades 5.6 GB). Paths
 are drawn anew for each part, which is little beside what is done with them."""
 
@@ -275,23 +275,23 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> pd.DataF
 _ROWS = 4096
 
 
-def _world(position: Position) -> tuple[str, str]:
+def _scenario(position: Position) -> tuple[str, str]:
     """What shares random numbers."""
     return position.underlying, position.model.kind
 
 
 def _grid(position: Position) -> tuple[object, ...]:
     """What shares a time grid besides: a model's steps may depend on its parameters."""
-    return *_world(position), position.model if position.model.discretised else None
+    return *_scenario(position), position.model if position.model.discretised else None
 
 
 def _neighbours(position: Position) -> tuple[object, ...]:
     """A key that brings together what shares paths: a block keeps what was last asked for."""
-    return *_world(position), len(position.contract.times), position.contract.times, repr(position.model)
+    return *_scenario(position), len(position.contract.times), position.contract.times, repr(position.model)
 
 
-def scene_of(position: Position) -> Scenario:
-    """The world that a position is valued in."""
+def scenario_of(position: Position) -> Scenario:
+    """The scenario that a position is valued in."""
     return Scenario(model=position.model, market=position.market)
 
 
@@ -303,8 +303,8 @@ def terms_of(row: Position | Reject) -> dict[str, Any]:
 
 def described(error: Exception) -> str:
     """What stopped a calculation, in one line."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    return said if len(said) <= _MOST_DESCRIBED else f"{said[: _MOST_DESCRIBED - 1]}…"
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= _MOST_DESCRIBED else f"{text[: _MOST_DESCRIBED - 1]}…"
 
 
 _MOST_DESCRIBED = 400

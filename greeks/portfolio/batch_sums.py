@@ -56,14 +56,14 @@ def _without_zeros(parts: list[FloatArray]) -> list[FloatArray]:
 
 def _fewest(parts: list[FloatArray]) -> list[FloatArray]:
     """The same sums in as few parts as there can be: each element's rounded sum, what is left of it rounded, and so on."""
-    lanes = [_digits(lane) for lane in zip(*(part.tolist() for part in parts), strict=True)]
-    width = max(map(len, lanes))
-    return list(np.array([[0.0] * (width - len(lane)) + lane for lane in lanes]).T)
+    n_paths = [_digits(path) for path in zip(*(part.tolist() for part in parts), strict=True)]
+    width = max(map(len, n_paths))
+    return list(np.array([[0.0] * (width - len(path)) + path for path in n_paths]).T)
 
 
-def _digits(lane: tuple[float, ...]) -> list[float]:
+def _digits(path: tuple[float, ...]) -> list[float]:
     """Parts of one element, the largest last."""
-    left, found = list(lane), list[float]()
+    left, found = list(path), list[float]()
     try:
         while rounded := math.fsum(left):
             if not math.isfinite(rounded):

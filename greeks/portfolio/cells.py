@@ -142,10 +142,10 @@ _FLAGS = {"true": True, "yes": True, "1": True, "1.0": True, "false": False, "no
 
 def flag(field: str, value: Any) -> bool:
     """Yes or no."""
-    said = str(value).strip().lower()
-    if said not in _FLAGS:
+    text = str(value).strip().lower()
+    if text not in _FLAGS:
         raise InvalidInput(field, value, "must be true or false")
-    return _FLAGS[said]
+    return _FLAGS[text]
 
 
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})([ T]00:00(:00(\.0+)?)?)?", re.ASCII)

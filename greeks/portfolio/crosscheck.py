@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from greeks.engine.registry import estimators
-from greeks.engine.tasks import Answer
+from greeks.engine.tasks import GreekResult
 from greeks.estimators.base import Estimator, PathEstimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
@@ -33,7 +33,7 @@ from greeks.portfolio.batch import (
     failure,
     known_greeks,
     plan_of,
-    scene_of,
+    scenario_of,
     table,
     terms_of,
     threads_used,
@@ -100,13 +100,13 @@ def crosscheck_run(
     clock.lap("portfolio")
     cases = {position.row: _case(position, wanted, plan) for position in book.positions}
     clock.lap("formulas")
-    asked, replies = [case.question for case in cases.values()], dict[int, Answer | Exception]()
+    asked, replies = [case.question for case in cases.values()], dict[int, GreekResult | Exception]()
     for place, found in each_answer(asked, plan, threads=threads, progress=progress):
-        if isinstance(found, Answer):
+        if isinstance(found, GreekResult):
             found.condense(pairs(found, [g.name for g in asked[place].greeks], asked[place].estimators))
         replies[asked[place].position.row] = found
     clock.lap("simulation")
-    limit = threshold(sum(cases[row].comparisons(found) for row, found in replies.items() if isinstance(found, Answer)))
+    limit = threshold(sum(cases[row].comparisons(found) for row, found in replies.items() if isinstance(found, GreekResult)))
     lines, errors = list[dict[str, Any]](), list[Reject]()
     for row in book.rows:
         reply: Any = row if isinstance(row, Reject) else replies[row.row]
@@ -152,16 +152,16 @@ class _Case:
     question: Question
     broken: Mapping[str, str]
 
-    def comparisons(self, reply: Answer) -> int:
+    def comparisons(self, reply: GreekResult) -> int:
         """How many numbers are held against another."""
         names, methods = (g.name for g in self.question.greeks), self.question.estimators
         return sum(max(sum((name, method.name) in reply.estimates for method in methods) - 1, 0) for name in names)
 
-    def lines(self, reply: Answer, limit: float) -> Iterable[dict[str, Any]]:
+    def lines(self, reply: GreekResult, limit: float) -> Iterable[dict[str, Any]]:
         """The table's rows."""
         methods = self.question.estimators
         position, greeks = self.question.position, self.question.greeks
-        sizes = natural_sizes(most_certain(reply), greeks, position.contract, scene_of(position))
+        sizes = natural_sizes(most_certain(reply), greeks, position.contract, scenario_of(position))
         judged = verdicts(reply, [g.name for g in greeks], methods, limit, sizes)
         for known in self.question.greeks:
             for method in methods:
@@ -190,7 +190,7 @@ def _case(position: Position, names: Iterable[str], plan: Plan) -> _Case:
     for method in _methods():
         try:
             for wanted in known:
-                method.refusal(wanted, position.contract, scene_of(position), plan)
+                method.refusal(wanted, position.contract, scenario_of(position), plan)
         except Exception as error:
             broken[method.name] = described(error)
         else:

@@ -238,11 +238,11 @@ def _row(number: int, row: Row, counts: Counter[str], market: MarketData, defaul
         return Reject(
             row=number,
             trade_id=cells.excerpt(row["trade_id"]),
-            book=_or("", lambda: cells.name("book", row["book"])),
-            underlying=_or("", lambda: cells.name("underlying", row["underlying"])),
-            contract=_or("", lambda: one_of("contract", cells.word("contract", row["contract"]), families())),
-            quantity=_or(math.nan, lambda: cells.number("quantity", row["quantity"])),
-            model=_or("", lambda: _kind(row, market)),
+            book=_value_or("", lambda: cells.name("book", row["book"])),
+            underlying=_value_or("", lambda: cells.name("underlying", row["underlying"])),
+            contract=_value_or("", lambda: one_of("contract", cells.word("contract", row["contract"]), families())),
+            quantity=_value_or(math.nan, lambda: cells.number("quantity", row["quantity"])),
+            model=_value_or("", lambda: _kind(row, market)),
             field=error.field if error.field != _SURPLUS else "row",
             value=cells.excerpt(error.value if given is None else given),
             reason=error.reason,
@@ -253,7 +253,7 @@ def _unreadable(error: Exception) -> str:
     return " ".join(f"cannot be read: {type(error).__name__}: {cells.excerpt(str(error))}".split())
 
 
-def _or(otherwise: Any, read: Callable[[], Any]) -> Any:
+def _value_or(otherwise: Any, read: Callable[[], Any]) -> Any:
     try:
         return read()
     except Exception:  # a reason of its own, where it is one
@@ -308,7 +308,7 @@ def _terms(family: type[Contract], row: Row, market: MarketData) -> dict[str, An
     lists_dates = any(field.metadata.get("dates") and hints[name] is not float for name, field in own.items())
     for name, value in row.items():
         if value is not None and name not in own and name not in REQUIRED and name not in ("estimator", "model", _SURPLUS):
-            if (name == "expiry" and lists_dates) or _says_no(name, value):
+            if (name == "expiry" and lists_dates) or _is_explicit_default(name, value):
                 continue
             raise InvalidInput(name, value, f"does not belong to {family.family} contracts")
     terms = {}
@@ -346,13 +346,13 @@ def _described(contract: Contract, market: MarketData) -> str:
     return ", ".join(words)
 
 
-def _says_no(name: str, value: Any) -> bool:
+def _is_explicit_default(name: str, value: Any) -> bool:
     """Whether a term is False or 0 and that is its family's default: typed columns have no way to leave it out."""
     for family in families().values():
         for field in _fields(family):
             if field.name == name and field.default in (False, 0.0):
                 read = cells.READERS[get_type_hints(family)[name]]
-                return bool(_or(None, partial(read, name, value)) == field.default)
+                return bool(_value_or(None, partial(read, name, value)) == field.default)
     return False
 
 

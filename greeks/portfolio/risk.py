@@ -32,7 +32,7 @@ from greeks.portfolio.batch_sums import BatchSums
 from greeks.portfolio.limits import LIMITS, Limits, load_of
 from greeks.portfolio.market_data import MarketData, Underlying
 from greeks.portfolio.read_trades import Reject, read_portfolio
-from greeks.portfolio.risk_case import COLUMNS, UNDEFINED, Case, Line, case_of, few_paths, rejected_line, term_of
+from greeks.portfolio.risk_case import COLUMNS, UNDEFINED, AffineSummary, Case, case_of, few_paths, rejected_line, term_of
 from greeks.portfolio.totals import Term, totals
 from greeks.validation.crosscheck import threshold
 from pricers.engine.plan import Plan
@@ -215,7 +215,9 @@ def risk_run(
     )
 
 
-def _cells_and_terms(lines: Iterable[Line], known: Mapping[str, Greek], terms: list[Term]) -> Iterator[Mapping[str, Any]]:
+def _cells_and_terms(
+    lines: Iterable[AffineSummary], known: Mapping[str, Greek], terms: list[Term]
+) -> Iterator[Mapping[str, Any]]:
     """The cells of each line, once its part of the totals has been added to ``terms``: no line is kept."""
     for line in lines:
         if not line.status.startswith(UNDEFINED):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greeks.engine.tasks import Answer
+from greeks.engine.tasks import GreekResult
 from greeks.estimators.auto import Auto, Best, Chosen
 from greeks.estimators.base import Estimator, PathEstimator
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.natural_size import natural_sizes
 from greeks.greek import Greek, greek
-from greeks.portfolio.batch import FAILED, OK, TERMS, Question, described, failure, scene_of, terms_of
+from greeks.portfolio.batch import FAILED, OK, TERMS, Question, described, failure, scenario_of, terms_of
 from greeks.portfolio.batch_sums import BatchSums
 from greeks.portfolio.cells import excerpt
 from greeks.portfolio.desk_units import desk
@@ -25,7 +25,7 @@ from pricers.engine.estimate import Estimate
 from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput
 
-__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "Line", "case_of", "few_paths", "rejected_line", "term_of"]
+__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "AffineSummary", "Case", "case_of", "few_paths", "rejected_line", "term_of"]
 
 FEWER, FEWEST = 8, 2**12
 """A check on few paths has an eighth of the plan's, but 4,096 at least."""
@@ -81,7 +81,7 @@ class _Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Line:
+class AffineSummary:
     """A row of the report, and what a total needs of it besides.
 
     Attributes
@@ -140,8 +140,8 @@ class Case:
     witnesses: dict[str, Estimator] = field(default_factory=dict)
     failures: dict[str, _Failure] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
-    found: dict[str, Answer] = field(default_factory=dict)
-    light: dict[str, Answer] = field(default_factory=dict)
+    found: dict[str, GreekResult] = field(default_factory=dict)
+    light: dict[str, GreekResult] = field(default_factory=dict)
     sizes: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -150,7 +150,7 @@ class Case:
         """Whether few paths may be enough: where what makes some number was left open, and is no formula."""
         return any(isinstance(method, Chosen) and not _by_formula(method, name) for name, method in self.methods.items())
 
-    def resolves(self, replies: Iterable[Answer | Exception], enough: float) -> bool:
+    def resolves(self, replies: Iterable[GreekResult | Exception], enough: float) -> bool:
         """Whether by these answers to `questions` every Greek's error is known and below a share of its natural size."""
         estimates, values = dict[str, Estimate](), dict[str, float]()
         for reply in replies:
@@ -160,7 +160,7 @@ class Case:
             for name, method in self.methods.items():
                 if (name, method.name) in reply.estimates:
                     estimates[name] = reply.estimates[name, method.name]
-        sizes = natural_sizes(values, self.greeks.values(), self.position.contract, scene_of(self.position))
+        sizes = natural_sizes(values, self.greeks.values(), self.position.contract, scenario_of(self.position))
         return estimates.keys() == self.methods.keys() and all(
             e.resolved and math.hypot(e.stderr, e.bias) <= enough * sizes[name] for name, e in estimates.items()
         )
@@ -178,10 +178,10 @@ class Case:
     def settle(self, choice: Chosen | None, plan: Plan) -> None:
         """Decide what makes each number, and what is held against it."""
         method = choice if choice is not None else self.position.estimator
-        contract, scene = self.position.contract, scene_of(self.position)
+        contract, scenario = self.position.contract, scenario_of(self.position)
         for name, known in self.greeks.items():
             try:
-                reason = None if _by_formula(method, name) else method.refusal(known, contract, scene, plan)
+                reason = None if _by_formula(method, name) else method.refusal(known, contract, scenario, plan)
             except Exception as error:
                 self.failures[name] = _broken(error, self.position.estimator)
                 continue
@@ -193,11 +193,11 @@ class Case:
                 self.checks[name] = None
                 continue
             if choice is None:
-                check = check_of(method, known, contract, scene, plan)
+                check = check_of(method, known, contract, scenario, plan)
             else:
-                check = path_check(concrete(method, name), known, contract, scene, plan)
+                check = path_check(concrete(method, name), known, contract, scenario, plan)
             self.checks[name] = check
-            witness = witness_of(concrete(method, name), known, contract, scene, plan)
+            witness = witness_of(concrete(method, name), known, contract, scenario, plan)
             if witness is not None and (check is None or check.name != witness.name):
                 self.witnesses[name] = witness
 
@@ -232,7 +232,7 @@ class Case:
         """Whether few paths are enough for a check: of a formula, which needs no paths itself, by a method that integrates part of them."""
         return _by_formula(self.methods[name], name) and isinstance(other, PathEstimator) and other.structural
 
-    def file(self, question: Question, reply: Answer | Exception, sums: BatchSums) -> None:
+    def file(self, question: Question, reply: GreekResult | Exception, sums: BatchSums) -> None:
         """Take an answer in, or what stopped it, and add its numbers to the sums that totals need; of its moments no more is kept."""
         for name in (g.name for g in question.greeks):
             if isinstance(reply, Exception):
@@ -248,7 +248,7 @@ class Case:
         if not isinstance(reply, Exception):
             reply.condense(_pairs(question, reply))
 
-    def _add(self, name: str, reply: Answer, sums: BatchSums) -> None:
+    def _add(self, name: str, reply: GreekResult, sums: BatchSums) -> None:
         """Add a number to the sums, where paths made it and tell its error."""
         position, method = self.position, self.methods[name].name
         estimate = reply.estimates[name, method]
@@ -262,7 +262,7 @@ class Case:
         reason = f"the {name} is not finite, for one contract or for the position in its units"
         return _Failure(status=NOT_FINITE, field=name, value=value, reason=reason)
 
-    def file_light(self, question: Question, reply: Answer | Exception) -> None:
+    def file_light(self, question: Question, reply: GreekResult | Exception) -> None:
         """Take in the answer to a question on few paths; a check that breaks down is none, and loses no number."""
         for name in (g.name for g in question.greeks):
             if isinstance(reply, Exception):
@@ -272,7 +272,7 @@ class Case:
         if not isinstance(reply, Exception):
             reply.condense(_pairs(question, reply))
 
-    def _answer(self, name: str, other: Estimator | None) -> Answer | None:
+    def _answer(self, name: str, other: Estimator | None) -> GreekResult | None:
         """Where a method's number is."""
         return (self.light if other is not None and self._is_light(name, other) else self.found).get(name)
 
@@ -299,7 +299,7 @@ class Case:
         values: dict[str, float] = {}
         for answer in {id(answer): answer for answer in self.found.values()}.values():
             values |= most_certain(answer)
-        self.sizes.update(natural_sizes(values, self.greeks.values(), self.position.contract, scene_of(self.position)))
+        self.sizes.update(natural_sizes(values, self.greeks.values(), self.position.contract, scenario_of(self.position)))
 
     def compared(self, name: str) -> int:
         """How many methods have a number to hold against this Greek's."""
@@ -307,18 +307,20 @@ class Case:
             return 0
         return sum(self._usable(name, other) for other in self._others(name))
 
-    def line(self, name: str, limit: float) -> Line:
+    def line(self, name: str, limit: float) -> AffineSummary:
         """The report's row."""
         position, cells = self.position, _blank() | terms_of(self.position)
         cells |= {"requested": position.estimator.name, "estimator": position.estimator.name, "model": position.model.kind}
         cells |= {"vol": position.model.scale("vol"), "terms": position.terms}
         if name in self.undefined:
-            return Line(cells=cells | _units(name, None) | {"status": UNDEFINED + self.undefined[name]}, status=UNDEFINED)
+            return AffineSummary(
+                cells=cells | _units(name, None) | {"status": UNDEFINED + self.undefined[name]}, status=UNDEFINED
+            )
         greek, spot = self.greeks[name], position.market.spot
         cells |= _units(name, greek)
         if name in self.failures:
             status = self.failures[name].status
-            return Line(cells=cells | {"status": status}, status=status)
+            return AffineSummary(cells=cells | {"status": status}, status=status)
         answer, method = self.found[name], self.methods[name].name
         estimate, size = answer.estimates[name, method], abs(position.quantity)
         value, stderr, factor = position.quantity * estimate.value, size * estimate.stderr, desk(greek).factor(spot)
@@ -329,7 +331,7 @@ class Case:
         verdict = self._verdict(name, limit)
         cells |= verdict | self._witnessed(name, limit)
         cells["note"] = _joined(greek.note, *self.notes, estimate.note, verdict["note"])
-        return Line(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), sampled=estimate.paths > 0)
+        return AffineSummary(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), sampled=estimate.paths > 0)
 
     def _verdict(self, name: str, limit: float) -> dict[str, Any]:
         """What the independent method says of a number."""
@@ -397,7 +399,7 @@ def case_of(position: Position, names: Iterable[str], check: bool) -> Case:
     return case
 
 
-def _pairs(question: Question, reply: Answer) -> list[tuple[str, str, str]]:
+def _pairs(question: Question, reply: GreekResult) -> list[tuple[str, str, str]]:
     """Each Greek's number with each other method's that is held against it."""
     own, *others = (method.name for method in question.estimators)
     names = [g.name for g in question.greeks if (g.name, own) in reply.estimates]
@@ -413,13 +415,13 @@ def _by_formula(method: Estimator, greek: str) -> bool:
     return isinstance(method, Chosen) and greek in method.formulas
 
 
-def rejected_line(row: Reject, known: Greek) -> Line:
+def rejected_line(row: Reject, known: Greek) -> AffineSummary:
     """The row of a trade that could not be read."""
     status = failure(row)
-    return Line(cells=_blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
+    return AffineSummary(cells=_blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
 
 
-def term_of(line: Line, known: Greek) -> Term:
+def term_of(line: AffineSummary, known: Greek) -> Term:
     """A row's part of the totals; without a number where it has none."""
     cells, answered = line.cells, line.status == OK
     return Term(

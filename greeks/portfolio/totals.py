@@ -33,7 +33,7 @@ COLUMNS = (
 
 NOISE, NET = 0.1, 0.01
 """A total is noisy where its error is over a tenth (`NOISE`) of its size: the larger of its own absolute value and a hundredth (`NET`) of
-the sum of its trades' natural sizes (see `greeks.estimators.natural_size`), so that a total that nets to nothing is not noisy for that alone."""
+the sum of its trades' natural sizes (see `greeks.estimators.natural_size`), so that a total that nets to nothing is not noisy for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -134,12 +134,12 @@ def _status(trades: int, missing: int, unresolved: int, desk_value: float) -> st
     """What a total leaves out, in words."""
     if missing < trades and not math.isfinite(desk_value):
         return "not finite"
-    said = []
+    text = []
     if missing or not trades:
-        said.append(f"lacks {missing} of {trades} trades")
+        text.append(f"lacks {missing} of {trades} trades")
     if unresolved:
-        said.append(f"error without {unresolved} of {trades} trades: not resolved")
-    return "; ".join(said) or "ok"
+        text.append(f"error without {unresolved} of {trades} trades: not resolved")
+    return "; ".join(text) or "ok"
 
 
 def _noisy(terms: list[Term], value: float, stderr: float) -> bool:

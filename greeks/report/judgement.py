@@ -60,25 +60,25 @@ def judged(run: BookRun) -> Judgement:
 
 def _differences(run: BookRun) -> list[str]:
     differ, told = run.verdicts.get("differ", 0), run.verdicts.get("agree", 0) + run.verdicts.get("differ", 0)
-    said = []
+    text = []
     if differ:
-        said.append(f"{differ:,} of {told:,} comparisons differ by more than {run.limit:.2f} paired standard errors.")
+        text.append(f"{differ:,} of {told:,} comparisons differ by more than {run.limit:.2f} paired standard errors.")
     if beside := run.witness.get("differ", 0):
-        said.append(
+        text.append(
             f"The likelihood ratio's number differs from the one it stands beside in {_counted(beside, 'case', 'cases')}."
         )
-    return said
+    return text
 
 
 def _gaps(run: BookRun) -> list[str]:
-    said = []
+    text = []
     if run.failed:
-        said.append(f"{run.failed:,} of {run.rows:,} trades have no number.")
+        text.append(f"{run.failed:,} of {run.rows:,} trades have no number.")
     if run.unresolved:
-        said.append(
+        text.append(
             f"{_counted(run.unresolved, 'number has', 'numbers have')} no known error; the errors of totals are without them."
         )
-    return said
+    return text
 
 
 def _weakness(run: BookRun) -> list[str]:

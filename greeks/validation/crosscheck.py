@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from greeks.engine.run import answer
 from greeks.engine.sensitivity import _names
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.base import Estimator
 from greeks.estimators.exact import Exact
 from greeks.estimators.finite_difference import FiniteDifference
@@ -68,7 +68,7 @@ class Verdict:
 
 
 def verdicts(
-    found: Answer, names: Sequence[str], estimators: Sequence[Estimator], limit: float, sizes: Mapping[str, float]
+    found: GreekResult, names: Sequence[str], estimators: Sequence[Estimator], limit: float, sizes: Mapping[str, float]
 ) -> dict[tuple[str, str], Verdict]:
     """Each Greek by each estimator against a reference: the unbiased estimate with the least standard error (an exact one has none).
 
@@ -96,7 +96,7 @@ def verdicts(
     return table
 
 
-def _ranked(found: Answer, name: str, estimators: Sequence[Estimator]) -> tuple[dict[str, Estimate], list[str], str | None]:
+def _ranked(found: GreekResult, name: str, estimators: Sequence[Estimator]) -> tuple[dict[str, Estimate], list[str], str | None]:
     """Estimates of a Greek by estimator, those that are known with their error, and the reference."""
     biased = {e.name: not e.unbiased for e in estimators}
     present = {e: found.estimates[name, e] for e in biased if (name, e) in found.estimates}
@@ -105,8 +105,8 @@ def _ranked(found: Answer, name: str, estimators: Sequence[Estimator]) -> tuple[
     return present, usable, min(usable, key=rank.__getitem__, default=None)
 
 
-def pairs(found: Answer, names: Sequence[str], estimators: Sequence[Estimator]) -> list[tuple[str, str, str]]:
-    """What `verdicts` asks of `Answer.difference`: Greek, estimator and reference."""
+def pairs(found: GreekResult, names: Sequence[str], estimators: Sequence[Estimator]) -> list[tuple[str, str, str]]:
+    """What `verdicts` asks of `GreekResult.difference`: Greek, estimator and reference."""
     asked = []
     for name in names:
         _, usable, reference = _ranked(found, name, estimators)
@@ -119,7 +119,7 @@ def _why_unresolved(estimate: Estimate) -> str:
     return estimate.note[start:] if start >= 0 else "error not known"
 
 
-def _compared(found: Answer, name: str, estimator: str, reference: str, limit: float, size: float) -> Verdict:
+def _compared(found: GreekResult, name: str, estimator: str, reference: str, limit: float, size: float) -> Verdict:
     """A number against the reference, on their common paths.
 
     Where the paths do not tell the error of the difference, as when both methods pay alike on almost all of them, it is taken to be the sum
@@ -148,7 +148,7 @@ def _compared(found: Answer, name: str, estimator: str, reference: str, limit: f
     return Verdict(z=z, resolves=resolves, verdict="agree")
 
 
-def _biases(found: Answer, name: str, *methods: str) -> list[tuple[float, float]]:
+def _biases(found: GreekResult, name: str, *methods: str) -> list[tuple[float, float]]:
     """The methods' biases with their standard errors, as far as they can make the numbers differ.
 
     Methods on the same paths have the bias of their model's time steps in common, so that it counts only against a formula.
@@ -170,7 +170,7 @@ _ROUNDING = 1e-9
 """Difference that two methods may have by rounding or quadrature alone, relative to their values or to what cancels in them."""
 
 
-def most_certain(found: Answer) -> dict[str, float]:
+def most_certain(found: GreekResult) -> dict[str, float]:
     """For each Greek the estimate of least known error."""
     best: dict[str, Estimate] = {}
     for (name, _), estimate in found.estimates.items():
@@ -216,13 +216,13 @@ def crosscheck(
     methods = tuple(estimators) if estimators is not None else (LikelihoodRatio(), Pathwise(), FiniteDifference(), Exact())
     plan = plan if plan is not None else Plan()
     wanted = tuple(greek(name, model) for name in _names(greeks))
-    job = Job(contract=contract, scene=Scenario(model=model, market=market), greeks=wanted, estimators=methods)
-    (found,) = answer([job], plan, threads=threads)
+    task = GreekTask(contract=contract, scenario=Scenario(model=model, market=market), greeks=wanted, estimators=methods)
+    (found,) = answer([task], plan, threads=threads)
     if isinstance(found, Exception):
         raise found
     names = [g.name for g in wanted]
     comparisons = sum(max(sum((n, m.name) in found.estimates for m in methods) - 1, 0) for n in names)
-    sizes = natural_sizes(most_certain(found), wanted, contract, job.scene)
+    sizes = natural_sizes(most_certain(found), wanted, contract, task.scenario)
     judged = verdicts(found, names, methods, threshold(comparisons), sizes)
     rows = []
     for g in wanted:

@@ -22,7 +22,7 @@ WITNESSED = ("delta", "vega", "rho")
 """The Greeks of path-dependent trades beside which the likelihood ratio's number stands, whatever made them."""
 
 
-def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
+def check_of(estimator: Estimator, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> Estimator | None:
     """The most trustworthy method that is another one than ``estimator`` and answers.
 
     That is the exact formula, else pathwise (which refuses a payoff that jumps), else finite differences; where the first of them
@@ -37,10 +37,10 @@ def check_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scen
         places = [place for place, method in enumerate(order) if method.name in own]
         order = (*(order[: places[0]] if places else order), LikelihoodRatio(), FiniteDifference())
     others = (method for method in order if method.name not in own)
-    return next((method for method in others if _answers(method, greek, contract, scene, plan)), None)
+    return next((method for method in others if _answers(method, greek, contract, scenario, plan)), None)
 
 
-def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
+def path_check(estimator: Estimator, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> Estimator | None:
     """The independent path method that is held against a number by formula, or by what a pilot has chosen.
 
     That is pathwise where the payoff does not jump and pathwise is no part of ``estimator``, else the likelihood ratio where that is no
@@ -55,7 +55,7 @@ def path_check(estimator: Estimator, greek: Greek, contract: Contract, scene: Sc
         structural = formula or getattr(estimator, "structural", False)
         order = (LikelihoodRatio(),) if structural else ()
     others = (method for method in order if method.name not in own)
-    return next((method for method in others if _answers(method, greek, contract, scene, plan)), None)
+    return next((method for method in others if _answers(method, greek, contract, scenario, plan)), None)
 
 
 def path_dependent(contract: Contract) -> bool:
@@ -63,7 +63,7 @@ def path_dependent(contract: Contract) -> bool:
     return len(contract.times) > 1
 
 
-def witness_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> Estimator | None:
+def witness_of(estimator: Estimator, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> Estimator | None:
     """The likelihood ratio, where it is to stand beside the number: for `WITNESSED` Greeks of path-dependent contracts, by other methods.
 
     It asks nothing of the payoff but its value on a path, so it can speak for or against every other method.
@@ -71,7 +71,7 @@ def witness_of(estimator: Estimator, greek: Greek, contract: Contract, scene: Sc
     method = LikelihoodRatio()
     if greek.name not in WITNESSED or not path_dependent(contract) or estimator.name == method.name:
         return None
-    return method if _answers(method, greek, contract, scene, plan) else None
+    return method if _answers(method, greek, contract, scenario, plan) else None
 
 
 def concrete(estimator: Estimator, greek: str) -> Estimator:
@@ -79,10 +79,10 @@ def concrete(estimator: Estimator, greek: str) -> Estimator:
     return (estimator.method(greek) or estimator) if isinstance(estimator, Chosen) else estimator
 
 
-def _answers(candidate: Estimator, greek: Greek, contract: Contract, scene: Scenario, plan: Plan) -> bool:
+def _answers(candidate: Estimator, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> bool:
     try:
         if isinstance(candidate, Exact):
-            return math.isfinite(candidate.value(greek, contract, scene))
-        return candidate.refusal(greek, contract, scene, plan) is None
+            return math.isfinite(candidate.value(greek, contract, scenario))
+        return candidate.refusal(greek, contract, scenario, plan) is None
     except Exception:  # a formula that breaks down is no check, and no reason to lose the number it would have checked
         return False

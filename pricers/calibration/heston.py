@@ -363,8 +363,8 @@ class _Surface:
         dates = np.stack((self.expiry, self.forward), axis=1)
         self._dates, date = np.unique(dates, axis=0, return_inverse=True)
         self._date = date.ravel()  # NumPy 2.0 alone makes it a column
-        worth, _ = self._black(self.quoted)
-        if np.any(tiny := worth < _TINY_VALUE * self.forward):
+        value, _ = self._black(self.quoted)
+        if np.any(tiny := value < _TINY_VALUE * self.forward):
             i = int(np.argmax(tiny))
             raise InvalidInput(
                 "implied_vol",
@@ -409,7 +409,7 @@ class _Surface:
         if np.array_equal(parameters, self._at):
             return
         model = dict(zip(PARAMETERS, map(float, parameters), strict=True))
-        worth, slopes = np.empty_like(self.expiry), np.empty_like(self._slopes)
+        value, slopes = np.empty_like(self.expiry), np.empty_like(self._slopes)
         for i, (expiry, forward) in enumerate(self._dates):
             own = self._date == i
             greeks = heston_fourier.european(
@@ -421,12 +421,12 @@ class _Surface:
                 log_discount=0.0,
                 **model,
             )
-            worth[own] = greeks["price"] - np.maximum(self.strike[own] - forward, 0.0)
+            value[own] = greeks["price"] - np.maximum(self.strike[own] - forward, 0.0)
             slopes[own] = np.stack([greeks[f"d_{name}"] for name in PARAMETERS], axis=1)
         lowest, highest = _TINY_VALUE * self.forward, (1.0 - _TINY_VALUE) * np.minimum(self.forward, self.strike)
         vols = vol_of_price(
             option=np.where(self.strike < self.forward, "put", "call"),
-            price=np.clip(worth, lowest, highest),
+            price=np.clip(value, lowest, highest),
             spot=self.forward,
             strike=self.strike,
             expiry=self.expiry,
@@ -434,7 +434,7 @@ class _Surface:
             log_discount=0.0,
         )
         _, vega = self._black(vols)
-        tells = (worth > lowest) & (worth < highest)  # beyond, the volatility is held and does not move
+        tells = (value > lowest) & (value < highest)  # beyond, the volatility is held and does not move
         self._vols, self._slopes = vols, np.where(tells[:, None], slopes / vega[:, None], 0.0)
         self._at = np.array(parameters, dtype=np.float64)
         self.evaluations += 1

@@ -65,12 +65,12 @@ class Asian(Contract):
         return self.fixings
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """No."""
         return False
 
     @property
-    def relatives(self) -> tuple[Contract, ...]:
+    def control_claims(self) -> tuple[Contract, ...]:
         """The geometric average of the same fixings, and vanillas on the last one."""
         vanillas = tuple(European(option=o, strike=self.strike, expiry=self.fixings[-1]) for o in OPTIONS)
         return vanillas if self.average == "geometric" else (replace(self, average="geometric"), *vanillas)

@@ -12,7 +12,7 @@ from pricers.contracts.asian import Asian
 from pricers.contracts.average import Average, AverageClaim, average_of
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
-from pricers.contracts.discontinuity import Jump
+from pricers.contracts.discontinuity import Discontinuity
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
 from pricers.paths.paths import Paths
@@ -71,7 +71,7 @@ class AsianDigital(Contract):
         return self.fixings
 
     @property
-    def relatives(self) -> tuple[Contract, ...]:
+    def control_claims(self) -> tuple[Contract, ...]:
         """The digital and the call on the geometric average of the same fixings, and a digital and a call on the last one."""
         strike, last = self.strike, self.fixings[-1]
         call = Asian(option="call", strike=strike, fixings=self.fixings, average="geometric", past_fixings=self.past_fixings)
@@ -80,15 +80,15 @@ class AsianDigital(Contract):
         return known if self.average == "geometric" else (replace(self, average="geometric"), *known)
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """Yes, where the average is the strike."""
         return True
 
     @property
-    def jump(self) -> Jump:
-        """See `Contract.jump`."""
+    def discontinuity(self) -> Discontinuity:
+        """See `Contract.discontinuity`."""
         below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)
-        return Jump(level=self.mean, threshold=self.strike, below=below, above=above)
+        return Discontinuity(level=self.mean, threshold=self.strike, below=below, above=above)
 
     @property
     def on_average(self) -> AverageClaim:

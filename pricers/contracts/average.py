@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import InvalidInput, increasing, one_of, positive
-from pricers.paths.paths import Line, Paths
+from pricers.paths.paths import AffineSummary, Paths
 
 __all__ = ["AVERAGES", "Average", "AverageClaim", "average_of"]
 
@@ -78,23 +78,23 @@ class Average:
         """What the average cannot end below, whatever the fixings to come."""
         return self.past_part if self.arithmetic else 0.0
 
-    def line(self, paths: Paths) -> Line:
+    def line(self, paths: Paths) -> AffineSummary:
         """`value`, as a line in what the paths know."""
-        return self._with_past(paths.line("mean")) if self.arithmetic else Line(0.0, 1.0, self.value(paths))
+        return self._with_past(paths.line("mean")) if self.arithmetic else AffineSummary(0.0, 1.0, self.value(paths))
 
     def value(self, paths: Paths) -> FloatArray:
-        """The average over past and future fixings, [lane]."""
+        """The average over past and future fixings, [path]."""
         if not self.past_fixings:
             return paths.mean if self.arithmetic else paths.geometric_mean
         return self.line(paths).array() if self.arithmetic else self._with_past(paths.line("log_mean")).exponentials()
 
-    def _with_past(self, future: Line) -> Line:
+    def _with_past(self, future: AffineSummary) -> AffineSummary:
         """The average of past and future fixings (geometric: its logarithm) from that of the future ones."""
         level, slope, x = future
-        return Line(self.past_part + self.future_share * level, self.future_share * slope, x)
+        return AffineSummary(self.past_part + self.future_share * level, self.future_share * slope, x)
 
     def slope(self, paths: Paths, parameter: str) -> FloatArray:
-        """Its derivative along each path, [lane]."""
+        """Its derivative along each path, [path]."""
         moved = paths.slope("mean", parameter) if self.arithmetic else self.value(paths) * paths.slope("log_mean", parameter)
         return np.asarray(moved) if not self.past_fixings else np.multiply(self.future_share, moved)
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from pricers.contracts.contract import OPTIONS, Contract, dates
 from pricers.contracts.digital import Digital
-from pricers.contracts.discontinuity import Jump, Maximum, Minimum
+from pricers.contracts.discontinuity import Discontinuity, Maximum, Minimum
 from pricers.contracts.european import European
-from pricers.errors import InvalidInput, increasing, negative_not, one_of, positive
+from pricers.errors import InvalidInput, increasing, non_negative, one_of, positive
 from pricers.paths.paths import Paths
 from pricers.paths.row_operations import exercise, exercise_unless
 
@@ -60,7 +60,7 @@ class Barrier(Contract):
         one_of("kind", self.kind, KINDS)
         for name in ("strike", "barrier"):
             object.__setattr__(self, name, positive(name, getattr(self, name)))
-        object.__setattr__(self, "rebate", negative_not("rebate", self.rebate))
+        object.__setattr__(self, "rebate", non_negative("rebate", self.rebate))
         object.__setattr__(self, "monitoring", increasing("monitoring", self.monitoring))
         if not isinstance(self.touched, (bool, np.bool_)):
             raise InvalidInput("touched", self.touched, "must be True or False")
@@ -71,7 +71,7 @@ class Barrier(Contract):
         return self.monitoring
 
     @property
-    def relatives(self) -> tuple[Contract, ...]:
+    def control_claims(self) -> tuple[Contract, ...]:
         """Vanillas and digitals on the last date, at the strike and at the barrier."""
         last, levels = self.monitoring[-1], dict.fromkeys((self.strike, self.barrier))
         calls = tuple(European(option="call", strike=level, expiry=last) for level in levels)
@@ -89,20 +89,20 @@ class Barrier(Contract):
         return self.kind.endswith("out")
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """At the barrier, unless it was touched already."""
         return not self.touched
 
     @property
-    def jump(self) -> Jump | None:
-        """See `Contract.jump`: at the barrier, of the path's minimum or maximum."""
+    def discontinuity(self) -> Discontinuity | None:
+        """See `Contract.discontinuity`: at the barrier, of the path's minimum or maximum."""
         if self.touched:
             return None
         vanilla = European(option=self.option, strike=self.strike, expiry=self.monitoring[-1])
         untouched, touched = (vanilla, self.rebate) if self.out else (self.rebate, vanilla)
         if self.down:
-            return Jump(level=Minimum(), threshold=self.barrier, below=touched, above=untouched)
-        return Jump(level=Maximum(), threshold=self.barrier, below=untouched, above=touched)
+            return Discontinuity(level=Minimum(), threshold=self.barrier, below=touched, above=untouched)
+        return Discontinuity(level=Maximum(), threshold=self.barrier, below=untouched, above=touched)
 
     @property
     def largest_payment(self) -> float:
@@ -117,7 +117,7 @@ class Barrier(Contract):
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         if self.touched:
-            return np.full(paths.lanes, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
+            return np.full(paths.n_paths, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
         extreme = paths.minimum if self.down else paths.maximum
         return exercise_unless(
             self.option,
@@ -132,7 +132,7 @@ class Barrier(Contract):
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`; a barrier that was touched already leaves a European, or the rebate."""
-        if self.jumps:
+        if self.discontinuous:
             return Contract.derivative(self, paths, parameter)
         last, sign = paths.last, 1.0 if self.option == "call" else -1.0
         return (not self.out) * sign * (sign * (last - self.strike) > 0.0) * last * paths.slope("log_last", parameter)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.average import AverageClaim
-from pricers.contracts.discontinuity import Jump
+from pricers.contracts.discontinuity import Discontinuity
 from pricers.errors import NotApplicable
 from pricers.paths.paths import Paths
 from pricers.paths.present_value import CashFlow
@@ -43,11 +43,11 @@ class Contract(ABC):
 
     @property
     @abstractmethod
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """Whether the payoff jumps somewhere as the spots move (then it has no pathwise derivative)."""
 
     @property
-    def jump(self) -> Jump | None:
+    def discontinuity(self) -> Discontinuity | None:
         """Where the payoff jumps, if it is at one threshold of one quantity of the path, known here."""
         return None
 
@@ -67,7 +67,7 @@ class Contract(ABC):
         return ""
 
     @property
-    def relatives(self) -> tuple[Contract, ...]:
+    def control_claims(self) -> tuple[Contract, ...]:
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()
 
@@ -110,11 +110,11 @@ class Contract(ABC):
         return (CashFlow(self.derivative(paths, parameter)),)
 
     def payoff(self, paths: Paths) -> FloatArray:
-        """What is paid at the last date, undiscounted, [lane], where nothing is paid before."""
+        """What is paid at the last date, undiscounted, [path], where nothing is paid before."""
         raise NotImplementedError(f"{type(self).__name__} must define payoff or cash_flows")
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
-        r"""Derivative of the payoff, [lane], by a parameter along each path: see `pricers.paths.paths.Paths.slope`.
+        r"""Derivative of the payoff, [path], by a parameter along each path: see `pricers.paths.paths.Paths.slope`.
 
         Raises
         ------
@@ -124,7 +124,7 @@ class Contract(ABC):
         raise NotApplicable(f"{self.gradient_lacks_because} and has no pathwise derivative; use LikelihoodRatio()")
 
     def initial_spot_derivative(self, paths: Paths) -> FloatArray:
-        """Derivative of the payoff by today's spot itself, [lane], the spots at its dates held: see `uses_initial_spot`.
+        """Derivative of the payoff by today's spot itself, [path], the spots at its dates held: see `uses_initial_spot`.
 
         Raises
         ------

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pricers.contracts.average import Average, AverageClaim
 from pricers.contracts.contract import OPTIONS, Contract, dates
-from pricers.contracts.discontinuity import Jump, Last
+from pricers.contracts.discontinuity import Discontinuity, Last
 from pricers.contracts.european import European
 from pricers.errors import one_of, positive
 from pricers.paths.paths import Paths
@@ -54,20 +54,20 @@ class Digital(Contract):
         return (self.expiry,)
 
     @property
-    def relatives(self) -> tuple[Contract, ...]:
+    def control_claims(self) -> tuple[Contract, ...]:
         """Vanillas at the strike."""
         return tuple(European(option=o, strike=self.strike, expiry=self.expiry) for o in OPTIONS)
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """Yes, at the strike."""
         return True
 
     @property
-    def jump(self) -> Jump:
-        """See `Contract.jump`."""
+    def discontinuity(self) -> Discontinuity:
+        """See `Contract.discontinuity`."""
         below, above = (0.0, self.cash) if self.option == "call" else (self.cash, 0.0)
-        return Jump(level=Last(), threshold=self.strike, below=below, above=above)
+        return Discontinuity(level=Last(), threshold=self.strike, below=below, above=above)
 
     @property
     def on_average(self) -> AverageClaim:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from pricers.paths.paths import Paths
 
-__all__ = ["Claim", "Jump", "Last", "Level", "Maximum", "Minimum"]
+__all__ = ["Claim", "Discontinuity", "Last", "Level", "Maximum", "Minimum"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -19,17 +19,17 @@ class Level(Protocol):
     """A positive quantity of the path that moves smoothly with the spots."""
 
     def value(self, paths: Paths) -> FloatArray:
-        """The quantity, [lane]."""
+        """The quantity, [path]."""
 
     def slope(self, paths: Paths, parameter: str) -> FloatArray:
-        """Its derivative by a parameter along each path, [lane]."""
+        """Its derivative by a parameter along each path, [path]."""
 
 
 class Claim(Protocol):
     """A payoff without jumps; contracts are such."""
 
     def payoff(self, paths: Paths) -> FloatArray:
-        """What is paid, [lane]."""
+        """What is paid, [path]."""
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """Its derivative, as `pricers.contracts.contract.Contract.derivative`."""
@@ -79,13 +79,13 @@ class Maximum:
 
 
 def _at(date: npt.NDArray[np.intp], tangent: FloatArray) -> FloatArray:
-    lane = np.arange(len(date)) if tangent.shape[1] > 1 else 0
-    found: FloatArray = tangent[date, lane]
+    path = np.arange(len(date)) if tangent.shape[1] > 1 else 0
+    found: FloatArray = tangent[date, path]
     return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Jump:
+class Discontinuity:
     """A payoff that is ``above`` where a level is above its threshold, and ``below`` elsewhere.
 
     Attributes
@@ -103,11 +103,11 @@ class Jump:
     below: Claim | float
 
     def distance(self, paths: Paths) -> FloatArray:
-        """Logarithm of the level over its threshold, [lane]."""
+        """Logarithm of the level over its threshold, [path]."""
         return np.log(self.level.value(paths) / self.threshold)
 
     def distance_slope(self, paths: Paths, parameter: str) -> FloatArray:
-        """Its derivative, [lane]."""
+        """Its derivative, [path]."""
         return self.level.slope(paths, parameter) / self.level.value(paths)
 
     def sides(self, paths: Paths) -> tuple[FloatArray | float, FloatArray | float]:

@@ -49,7 +49,7 @@ class European(Contract):
         return (self.expiry,)
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """No."""
         return False
 

@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.contracts.contract import Contract
-from pricers.contracts.own_payoffs.compiled import Compiled, LaneFailed, compiled
-from pricers.contracts.own_payoffs.continuity import check_gradient, find_jump, segments, trial_paths
+from pricers.contracts.own_payoffs.compiled import Compiled, PathFailed, compiled
+from pricers.contracts.own_payoffs.continuity import check_gradient, find_discontinuity, segments, trial_paths
 from pricers.contracts.own_payoffs.terms import INITIAL_SPOT, Bound, bound_terms, name_of
-from pricers.contracts.own_payoffs.trial import checked_lanes, failure, plain_call, run_plainly, shown
+from pricers.contracts.own_payoffs.trial import checked_paths, failure, plain_call, run_plainly, shown
 from pricers.errors import InvalidInput, increasing, one_of
 from pricers.numerics.kernel import kernel
 from pricers.paths.paths import Paths
@@ -43,24 +43,24 @@ _RESERVED = ("function", "times", "over", "gradient", "continuous", "terms")
 
 @kernel
 def _bumped(spot, tangent, bump, same, up, down, size):
-    """Spots moved along the tangent [time, lane] or [time, 1] and against it, each path by ``size`` [lane].
+    """Spots moved along the tangent [time, path] or [time, 1] and against it, each path by ``size`` [path].
 
     The size is ``same``, or where that is zero what moves no spot by more than ``bump`` of itself.
     """
     many = tangent.shape[1] > 1
-    for lane in range(size.shape[0]):
-        size[lane] = 0.0
+    for path in range(size.shape[0]):
+        size[path] = 0.0
     for t in range(spot.shape[0]):
-        for lane in range(size.shape[0]):
-            moved = abs(tangent[t, lane if many else 0])
-            size[lane] = moved if moved > size[lane] else size[lane]
-    for lane in range(size.shape[0]):
-        size[lane] = same if same > 0.0 else bump / size[lane] if size[lane] > 0.0 else 1.0
+        for path in range(size.shape[0]):
+            moved = abs(tangent[t, path if many else 0])
+            size[path] = moved if moved > size[path] else size[path]
+    for path in range(size.shape[0]):
+        size[path] = same if same > 0.0 else bump / size[path] if size[path] > 0.0 else 1.0
     for t in range(spot.shape[0]):
-        for lane in range(size.shape[0]):
-            shift = spot[t, lane] * size[lane] * tangent[t, lane if many else 0]
-            up[t, lane] = spot[t, lane] + shift
-            down[t, lane] = spot[t, lane] - shift
+        for path in range(size.shape[0]):
+            shift = spot[t, path] * size[path] * tangent[t, path if many else 0]
+            up[t, path] = spot[t, path] + shift
+            down[t, path] = spot[t, path] - shift
 
 
 class PathFunction(Contract):
@@ -79,14 +79,14 @@ class PathFunction(Contract):
     ----------
     function : callable
         With ``over="path"``, a function ``f(path, ...)`` of one path (a one-dimensional array of spots at ``times``) that
-        returns a number; numba compiles it. With ``over="lanes"``, a NumPy function ``f(spot, ...)`` of ``spot[time, lane]``, which it
-        may not write to, that returns ``[lane]``. The path is its first parameter, terms are the others; one called ``initial_spot``
+        returns a number; numba compiles it. With ``over="paths"``, a NumPy function ``f(spot, ...)`` of ``spot[time, path]``, which it
+        may not write to, that returns ``[path]``. The path is its first parameter, terms are the others; one called ``initial_spot``
         receives today's spot, unless a term of this name is given.
     times : sequence of float
         Dates the function looks at, years from the valuation, positive and increasing.
-    over : {"path", "lanes"}
+    over : {"path", "paths"}
     gradient : callable, optional
-        ``g(spot, ...)`` over lanes, with the function's terms: the payoff's derivative by each spot, [time, lane]. Give it only where
+        ``g(spot, ...)`` over paths, with the function's terms: the payoff's derivative by each spot, [time, path]. Give it only where
         the payoff does not jump; it is verified against the payoff.
     continuous : bool
         Say that the payoff does not jump as spots move. It is then differentiated along each path by a central difference of relative
@@ -138,9 +138,8 @@ class PathFunction(Contract):
         twice = sorted(set(terms or ()) & set(named))
         if twice:
             raise InvalidInput(twice[0], named[twice[0]], "must be given once, by its name or in terms")
-        bound = bound_terms(
-            function, {**(terms or {}), **named}, over=one_of("over", over, ("path", "lanes")), reserved=_RESERVED
-        )
+        over = one_of("over", "paths" if over == "lanes" else over, ("path", "paths"))  # "lanes" is an older name
+        bound = bound_terms(function, {**(terms or {}), **named}, over=over, reserved=_RESERVED)
         values = {
             "function": function,
             "gradient": gradient,
@@ -160,8 +159,8 @@ class PathFunction(Contract):
 
     def __repr__(self) -> str:
         terms = "".join(f", {name}={value!r}" for name, value in self.terms.items())
-        said = ", continuous=True" if self.continuous else ""
-        return f"PathFunction({name_of(self.function)}, over={self.over!r}{said}{terms})"
+        text = ", continuous=True" if self.continuous else ""
+        return f"PathFunction({name_of(self.function)}, over={self.over!r}{text}{terms})"
 
     def __eq__(self, other: object) -> bool:
         return self._values == other._values if isinstance(other, PathFunction) else NotImplemented
@@ -178,7 +177,7 @@ class PathFunction(Contract):
         return self.function, self.gradient, self.continuous, self.over, self.times, frozenset(self.terms.items())
 
     @property
-    def jumps(self) -> bool:
+    def discontinuous(self) -> bool:
         """Taken to be so, unless a gradient was given or the payoff is said to be continuous."""
         return self.gradient is None and not self.continuous
 
@@ -216,8 +215,8 @@ class PathFunction(Contract):
             return
         with _LOCK:
             paths = trial_paths(times=self.times, spot=spot, vol=vol, count=_TRIALS)
-            (self._try_path if self.over == "path" else self._try_lanes)(paths, spot)
-            if not self.jumps:
+            (self._try_path if self.over == "path" else self._try_paths)(paths, spot)
+            if not self.discontinuous:
                 self._check_continuous(spot, vol)
             object.__setattr__(self, "_tried", (*self._tried[-15:], asked))
 
@@ -228,7 +227,7 @@ class PathFunction(Contract):
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`; it includes how the payoff moves with ``initial_spot`` itself."""
-        if self.jumps:
+        if self.discontinuous:
             return Contract.derivative(self, paths, parameter)
         self._check_on(paths)
         start = self._initial_spot(paths)
@@ -238,7 +237,7 @@ class PathFunction(Contract):
                 moved += self.initial_spot_derivative(paths)
             return moved
         moves = parameter == "spot" and self.uses_initial_spot  # then all bumps have one size, as that of today's spot has
-        up_spot, down_spot, size = empty(paths.spot.shape), empty(paths.spot.shape), empty((paths.lanes,))
+        up_spot, down_spot, size = empty(paths.spot.shape), empty(paths.spot.shape), empty((paths.n_paths,))
         _bumped(paths.spot, paths.law.tangent(parameter), _BUMP, _BUMP * start if moves else 0.0, up_spot, down_spot, size)
         by_start = _BUMP * start if moves else 0.0
         up, down = self._paid(up_spot, start + by_start), self._paid(down_spot, start - by_start)
@@ -246,7 +245,7 @@ class PathFunction(Contract):
 
     def initial_spot_derivative(self, paths: Paths) -> FloatArray:
         """See `Contract.initial_spot_derivative`; a central difference of relative size 6e-6."""
-        if self.jumps or not self.uses_initial_spot:
+        if self.discontinuous or not self.uses_initial_spot:
             return Contract.initial_spot_derivative(self, paths)
         self._check_on(paths)
         start = self._initial_spot(paths)
@@ -264,25 +263,25 @@ class PathFunction(Contract):
 
     def _check_on(self, paths: Paths) -> None:
         """Before the first payoff, where no engine has done so."""
-        if not self._tried and paths.lanes:
+        if not self._tried and paths.n_paths:
             spot = paths.initial_spot or float(np.exp(np.log(paths.spot[0]).mean()))
             self.check_payoff(spot=spot if spot > 0.0 else 100.0, vol=_USUAL_VOL)
 
     def _paid(self, spot: FloatArray, initial_spot: float) -> FloatArray:
-        """What the function pays on ``spot`` [time, lane]."""
-        if self.over == "lanes":
-            return self._of_lanes(self.function, spot, initial_spot, "payoff")
+        """What the function pays on ``spot`` [time, path]."""
+        if self.over == "paths":
+            return self._of_paths(self.function, spot, initial_spot, "payoff")
         if self._compiled is None:
             object.__setattr__(self, "_compiled", compiled(self.function, self._bound.ordered(1.0)))
         assert self._compiled is not None
         out = empty((spot.shape[1],))
         try:
             self._compiled(spot, self._bound.ordered(initial_spot), out)
-        except LaneFailed as failed:
-            raise self._raised(failed, spot[:, failed.lane], initial_spot) from failed.error
+        except PathFailed as failed:
+            raise self._raised(failed, spot[:, failed.path], initial_spot) from failed.error
         return out
 
-    def _raised(self, failed: LaneFailed, path: FloatArray, initial_spot: float) -> InvalidInput:
+    def _raised(self, failed: PathFailed, path: FloatArray, initial_spot: float) -> InvalidInput:
         """The function run again on the path it failed on, in plain Python, which knows the line."""
         call = plain_call(self.function, self._bound.named(initial_spot), self._bound.order)
         try:
@@ -293,19 +292,19 @@ class PathFunction(Contract):
             return failure(self.function, error_there, path)
         return failure(self.function, failed.error, path)
 
-    def _of_lanes(self, function: Callable[..., Any], spot: FloatArray, initial_spot: float, what: str) -> FloatArray:
-        """A function over lanes, on a view that it cannot write to."""
+    def _of_paths(self, function: Callable[..., Any], spot: FloatArray, initial_spot: float, what: str) -> FloatArray:
+        """A function over paths, on a view that it cannot write to."""
         view = spot.view()
         view.flags.writeable = False
         try:
             values = function(view, **self._bound.named(initial_spot))
         except Exception as error:
             raise failure(function, error, None, what="function" if what == "payoff" else what) from error
-        return checked_lanes(function, values, spot.shape, what=what)
+        return checked_paths(function, values, spot.shape, what=what)
 
     def _slopes(self, spot: FloatArray, initial_spot: float) -> FloatArray:
         assert self.gradient is not None
-        return self._of_lanes(self.gradient, spot, initial_spot, "gradient")
+        return self._of_paths(self.gradient, spot, initial_spot, "gradient")
 
     def _try_path(self, paths: FloatArray, spot: float) -> None:
         plain = run_plainly(self.function, paths, self._bound.named(spot), self._bound.order)
@@ -317,24 +316,24 @@ class PathFunction(Contract):
             "pays {1:.10g} compiled by numba and {0:.10g} in plain Python; integers may overflow when compiled",
         )
 
-    def _try_lanes(self, paths: FloatArray, spot: float) -> None:
+    def _try_paths(self, paths: FloatArray, spot: float) -> None:
         paid = self._paid(paths, spot)
-        for lane in range(paths.shape[1]):
-            if not math.isfinite(paid[lane]):
+        for path in range(paths.shape[1]):
+            if not math.isfinite(paid[path]):
                 name = name_of(self.function)
                 raise InvalidInput(
-                    "function", shown(paths[:, lane]), f"must return finite numbers, but {name} returned {paid[lane]}"
+                    "function", shown(paths[:, path]), f"must return finite numbers, but {name} returned {paid[path]}"
                 )
         part = self._paid(np.ascontiguousarray(paths[:, :3]), spot)
         self._same(
-            paid[:3], part, paths, "pays {0:.10g} beside other lanes and {1:.10g} beside fewer; it must treat each lane alone"
+            paid[:3], part, paths, "pays {0:.10g} beside other paths and {1:.10g} beside fewer; it must treat each path alone"
         )
 
-    def _same(self, one: FloatArray, other: FloatArray, paths: FloatArray, said: str) -> None:
-        for lane, (a, b) in enumerate(zip(one, other, strict=True)):
+    def _same(self, one: FloatArray, other: FloatArray, paths: FloatArray, text: str) -> None:
+        for path, (a, b) in enumerate(zip(one, other, strict=True)):
             if not math.isclose(a, b, rel_tol=1e-9, abs_tol=1e-9 * float(np.abs(one).max())):
-                reason = f"must pay the same however it is run, but {name_of(self.function)} {said.format(a, b)}"
-                raise InvalidInput("function", shown(paths[:, lane]), reason)
+                reason = f"must pay the same however it is run, but {name_of(self.function)} {text.format(a, b)}"
+                raise InvalidInput("function", shown(paths[:, path]), reason)
 
     def _check_continuous(self, spot: float, vol: float) -> None:
         live = self.uses_initial_spot
@@ -346,7 +345,7 @@ class PathFunction(Contract):
 
         count = _SEGMENTS_LIVE if live else _SEGMENTS if len(self.times) <= 100 else _SEGMENTS_LONG
         start, end = segments(times=self.times, spot=spot, vol=vol, count=count, initial_spot=live)
-        found, name = find_jump(at, start, end), name_of(self.function)
+        found, name = find_discontinuity(at, start, end), name_of(self.function)
         if found is not None:
             one, other = sorted((found.paid_before, found.paid_after))
             where = f"{INITIAL_SPOT} {found.before[0]:.10g} and " if live else ""

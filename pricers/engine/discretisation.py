@@ -25,7 +25,7 @@ from pricers.engine.plan import Plan
 from pricers.engine.simulation import Sampler, simulate
 from pricers.numerics.kernel import kernel
 from pricers.numerics.workspace import empty
-from pricers.random_numbers.path_block import Block, Blocks, Observation, increments
+from pricers.random_numbers.path_block import Block, Blocks, ObservationDates, increments
 from pricers.random_numbers.sampling import Address, Sampling
 from pricers.random_numbers.tilted import Tilted
 
@@ -47,8 +47,8 @@ _UNMEASURED = "the bias of the time steps is not measured: every one ends at a d
 _FEWEST = 2**10
 """Paths that a bias is measured on, at least (or all of the plan's)."""
 
-_LANES, _FEW = 2**10, 8
-"""Lanes of a block where there are more than so many samplers, whose coarse grids are kept beside the fine one."""
+_PATHS, _FEW = 2**10, 8
+"""Paths of a block where there are more than so many samplers, whose coarse grids are kept beside the fine one."""
 
 _KEPT = 6
 """Coarse blocks kept for one fine block: the grids of contracts with one date, shared by all of them."""
@@ -57,7 +57,7 @@ _KEPT = 6
 class Discretised(Sampler):
     """A sampler whose paths can be taken from any time grid with its observation dates."""
 
-    observed: Observation
+    dates: ObservationDates
 
 
 def coarser(points: int, dates: IntArray, by: int) -> IntArray:
@@ -82,7 +82,7 @@ def share(sampler: Discretised) -> int:
 
     It costs a tenth where the dates leave few points out: most steps of such grids are the same, and their differences have little noise.
     """
-    points, dates = len(sampler.lattice), sampler.observed.index
+    points, dates = len(sampler.time_grid), sampler.dates.index
     counts = [len(coarser(points, dates, by)) for by in (1, 2, 4)]
     part = _PART if counts[1] < _LEFT * points else _DENSE_PART
     return math.ceil(sum(counts) / (part * points))
@@ -105,8 +105,8 @@ def halvings(
     pairs = [_Halvings(sampler, grids.of(sampler)) for sampler in samplers]
     able = [pair for pair in pairs if pair.levels]
     grids.plan(able)
-    lanes = _LANES if len(able) > _FEW else None
-    found = iter(simulate(able, small, threads=threads, keep_going=True, lanes=lanes))
+    n_paths = _PATHS if len(able) > _FEW else None
+    found = iter(simulate(able, small, threads=threads, keep_going=True, n_paths=n_paths))
     return [pair.split(next(found)) if pair.levels else () for pair in pairs]
 
 
@@ -134,15 +134,15 @@ def _paths(plan: Plan, parts: int) -> int:
 
 @kernel
 def _merge(ends, weights, fine, out):
-    """Normals of merged steps out[point, lane]: the weighted sums of fine[node, lane] up to the nodes ends[point]."""
+    """Normals of merged steps out[point, path]: the weighted sums of fine[grid point, path] up to the grid points ends[point]."""
     start = 0
     for point in range(ends.shape[0]):
         row = out[point]
-        for lane in range(fine.shape[1]):
-            row[lane] = weights[start] * fine[start, lane]
-        for node in range(start + 1, ends[point] + 1):
-            for lane in range(fine.shape[1]):
-                row[lane] += weights[node] * fine[node, lane]
+        for path in range(fine.shape[1]):
+            row[path] = weights[start] * fine[start, path]
+        for grid_point in range(start + 1, ends[point] + 1):
+            for path in range(fine.shape[1]):
+                row[path] += weights[grid_point] * fine[grid_point, path]
         start = ends[point] + 1
 
 
@@ -160,20 +160,20 @@ class _Merged(Sampling):
 class _Grid:
     """A coarse grid that lies in a fine one, and the views of paths on it."""
 
-    def __init__(self, lattice: tuple[float, ...], ends: IntArray):
+    def __init__(self, time_grid: tuple[float, ...], ends: IntArray):
         self.ends = ends
-        self.lattice = tuple(lattice[k] for k in ends.tolist())
-        fine, coarse = increments(lattice), increments(self.lattice)
+        self.time_grid = tuple(time_grid[k] for k in ends.tolist())
+        fine, coarse = increments(time_grid), increments(self.time_grid)
         groups = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=-1))
         self.weights = np.sqrt(fine[: len(groups)] / coarse[groups])
         self.plans: dict[Tilted | None, PathPlan] = {}
-        self._observations: dict[bytes, Observation] = {}
+        self._observations: dict[bytes, ObservationDates] = {}
 
-    def observation(self, observed: Observation) -> Observation:
+    def observation(self, dates: ObservationDates) -> ObservationDates:
         """The same dates on this grid, one object for all who ask."""
-        key = observed.times.tobytes()
+        key = dates.times.tobytes()
         if key not in self._observations:
-            self._observations[key] = Observation(tuple(observed.times.tolist()), self.lattice)
+            self._observations[key] = ObservationDates(tuple(dates.times.tolist()), self.time_grid)
         return self._observations[key]
 
     def plan(self, asked: Sequence[Asked]) -> None:
@@ -195,9 +195,9 @@ class _Grid:
         kept[self] = made = Block(
             seed=0,
             stream="",
-            lattice=self.lattice,
+            time_grid=self.time_grid,
             first=fine.first,
-            lanes=fine.lanes,
+            n_paths=fine.n_paths,
             sampling=_Merged(fine, self),
             factors=fine.factors,
             fine=fine,
@@ -214,18 +214,18 @@ class _Grids:
 
     def of(self, sampler: Discretised) -> tuple[_Grid, ...]:
         """A sampler's coarse grids: with half and with a quarter of the points, as far as the dates leave any out."""
-        found, points = list[_Grid](), len(sampler.lattice)
-        dates = sampler.observed.index
+        found, points = list[_Grid](), len(sampler.time_grid)
+        dates = sampler.dates.index
         before = int(dates[-1]) + 1
         for by in (2, 4):
             ends = coarser(points, dates, by)
             count = int(np.searchsorted(ends, dates[-1])) + 1
             if count == before:
                 break
-            key = sampler.stream, sampler.lattice, sampler.factors, ends.tobytes()
+            key = sampler.stream, sampler.time_grid, sampler.factors, ends.tobytes()
             if key not in self._found:
-                self._found[key] = _Grid(sampler.lattice, ends)
-            self._found[key].observation(sampler.observed)
+                self._found[key] = _Grid(sampler.time_grid, ends)
+            self._found[key].observation(sampler.dates)
             found.append(self._found[key])
             before = count
         return tuple(found)
@@ -245,14 +245,14 @@ class _Halvings(Sampler):
 
     def __init__(self, inner: Discretised, levels: tuple[_Grid, ...]):
         self.inner, self.levels = inner, levels
-        self.stream, self.lattice, self.factors = inner.stream, inner.lattice, inner.factors
+        self.stream, self.time_grid, self.factors = inner.stream, inner.time_grid, inner.factors
         self.asked = inner.asked
         self.shape = len(levels) * inner.shape[0], inner.shape[1]
 
     def sample(self, paths: BlockPaths, out: FloatArray) -> None:
         """See `Sampler.sample`."""
         groups, rows = self.inner.shape
-        made = empty((groups, rows, paths.block.lanes))
+        made = empty((groups, rows, paths.block.n_paths))
         self.inner.sample(paths, made)
         for level, grid in enumerate(self.levels):
             coarse = empty(made.shape)

@@ -10,48 +10,48 @@ from pricers.numerics.kernel import kernel
 
 @kernel(sums=True)
 def comoments(rows: Any, out_mean: Any, out_comoment: Any, atom: Any) -> None:
-    r"""Mean and centred co-moments of every atom, a run of ``atom`` consecutive lanes; the last one may be shorter.
+    r"""Mean and centred co-moments of every atom, a run of ``atom`` consecutive paths; the last one may be shorter.
 
-    With n lanes in an atom, :math:`\bar x_i = \frac1n \sum x_i` and :math:`C_{ij} = \sum (x_i - \bar x_i)(x_j - \bar x_j)`,
+    With n paths in an atom, :math:`\bar x_i = \frac1n \sum x_i` and :math:`C_{ij} = \sum (x_i - \bar x_i)(x_j - \bar x_j)`,
     in two passes, so that a large mean costs no digits of the co-moments. Sums run in an order of the compiler's,
     which depends on the length of the atom and not on where it stands; so does a group's result not depend on the others.
     A NaN in a row makes that row's mean and co-moments NaN, and no other row's.
 
     Parameters
     ----------
-    rows : ndarray [group, row, lane]
+    rows : ndarray [group, row, path]
         C-contiguous, read only.
     out_mean : ndarray [group, atom, row]
         Filled.
     out_comoment : ndarray [group, atom, row, row]
         Filled; symmetric to the bit.
     atom : int
-        Lanes in an atom, positive; ``ceil(lanes / atom)`` atoms are filled.
+        Paths in an atom, positive; ``ceil(n_paths / atom)`` atoms are filled.
     """
-    groups, count, lanes = rows.shape
-    centred = np.empty((count, min(atom, lanes)))
+    groups, count, n_paths = rows.shape
+    centred = np.empty((count, min(atom, n_paths)))
     for group in range(groups):
-        for index in range((lanes + atom - 1) // atom):
+        for index in range((n_paths + atom - 1) // atom):
             first = index * atom
-            length = min(atom, lanes - first)
+            length = min(atom, n_paths - first)
             products = out_comoment[group, index]
             for i in range(count):
                 row, a = rows[group, i, first : first + length], centred[i]
                 total = 0.0
-                for lane in range(length):
-                    total += row[lane]
+                for path in range(length):
+                    total += row[path]
                 mean = total / length
                 out_mean[group, index, i] = mean
                 squares = 0.0
-                for lane in range(length):
-                    deviation = row[lane] - mean
-                    a[lane] = deviation
+                for path in range(length):
+                    deviation = row[path] - mean
+                    a[path] = deviation
                     squares += deviation * deviation
                 products[i, i] = squares
                 for j in range(i):
                     b, product = centred[j], 0.0
-                    for lane in range(length):
-                        product += a[lane] * b[lane]
+                    for path in range(length):
+                        product += a[path] * b[path]
                     products[i, j] = product
                     products[j, i] = product
 

@@ -12,7 +12,7 @@ from pricers.models.model import Model, PathSimulator
 from pricers.models.scenario import Scenario
 from pricers.paths.paths import Paths
 from pricers.paths.requests import PathRequest, Wanted
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 from pricers.random_numbers.tilted import Tilted
 
 __all__ = ["Asked", "BlockPaths", "PathPlan", "View", "plans_by_law"]
@@ -25,7 +25,7 @@ class View:
     """One scenario's paths at one contract's dates; a run makes one view for all that are alike, and finds its paths by it."""
 
     scenario: Scenario
-    observed: Observation
+    dates: ObservationDates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,8 @@ class Asked:
     law: Tilted | None = None
 
 
-def _same(observed: Observation) -> Observation:
-    return observed
+def _same(dates: ObservationDates) -> ObservationDates:
+    return dates
 
 
 class PathPlan:
@@ -54,13 +54,13 @@ class PathPlan:
 
     __slots__ = ("_planned",)
 
-    def __init__(self, asked: Iterable[Asked], dates: Callable[[Observation], Observation] = _same):
+    def __init__(self, asked: Iterable[Asked], dates: Callable[[ObservationDates], ObservationDates] = _same):
         wanted: dict[View, Wanted] = {}
         for one in asked:
             wanted[one.view] = wanted.get(one.view, Wanted()) | one.wanted
         requests = {
             view: PathRequest(
-                market=view.scenario.market, stretch=view.scenario.stretch, observed=dates(view.observed), wanted=wants
+                market=view.scenario.market, time_scale=view.scenario.time_scale, dates=dates(view.dates), wanted=wants
             )
             for view, wants in wanted.items()
         }
@@ -79,7 +79,9 @@ class PathPlan:
         return simulator.paths(block, request)
 
 
-def plans_by_law(asked: Iterable[Asked], dates: Callable[[Observation], Observation] = _same) -> dict[Tilted | None, PathPlan]:
+def plans_by_law(
+    asked: Iterable[Asked], dates: Callable[[ObservationDates], ObservationDates] = _same
+) -> dict[Tilted | None, PathPlan]:
     """A plan for each law of the normals."""
     by_law: dict[Tilted | None, list[Asked]] = {None: []}
     for one in asked:

@@ -81,7 +81,7 @@ class Plan:
 
     @property
     def steps(self) -> tuple[int | None, int]:
-        """Steps in a year and refinement, for `Model.lattice`."""
+        """Steps in a year and refinement, for `Model.time_grid`."""
         return self.steps_per_year, self.refinement
 
     @property

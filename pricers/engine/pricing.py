@@ -19,7 +19,7 @@ from pricers.market.market import Market
 from pricers.models.model import Model
 from pricers.models.scenario import Scenario
 from pricers.paths.present_value import present_value
-from pricers.random_numbers.path_block import Observation
+from pricers.random_numbers.path_block import ObservationDates
 
 __all__ = ["price"]
 
@@ -30,11 +30,11 @@ class _PresentValue(Discretised):
     def __init__(self, contract: Contract, model: Model, market: Market, plan: Plan):
         contract.check_payoff(spot=market.spot, vol=model.scale("vol"))
         self.contract = contract
-        self.stream, self.lattice, self.shape = "", model.lattice(contract.times, *plan.steps), (1, 1)
+        self.stream, self.time_grid, self.shape = "", model.time_grid(contract.times, *plan.steps), (1, 1)
         self.factors = model.factors
-        self.observed = Observation(contract.times, self.lattice)
+        self.dates = ObservationDates(contract.times, self.time_grid)
         scenario = Scenario(model=model, market=market)
-        self.view = View(scenario, self.observed)
+        self.view = View(scenario, self.dates)
         wanted = scenario.trace(lambda paths: present_value(contract, paths[0]), contract.times)
         self.asked = (Asked(view=self.view, wanted=wanted),)
 

@@ -27,22 +27,22 @@ __all__ = ["Sampler", "simulate"]
 FloatArray = npt.NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
-_MOST_LANES, _LEAST_LANES = 16384, 256
-"""Lanes of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
-processor with 256 lanes, 1.4 s with 2048, 1.2 s with 4096); models with several drivers keep far more for each lane and take fewer."""
+_MOST_PATHS, _LEAST_PATHS = 16384, 256
+"""Paths of a block: enough that Python's part of a block is small beside the kernels' (measured: a book's report takes 3.1 s of
+processor with 256 paths, 1.4 s with 2048, 1.2 s with 4096); models with several drivers keep far more for each path and take fewer."""
 
 _FEW_SAMPLERS = 8
 """Up to so many Python's part of a block is small, and models with several drivers take blocks that stay in a cache (and are kept from
 one run to the next)."""
 
-_FEW_NODES = 4
-"""Up to so many a lane takes so little that blocks have four times as many (measured, one date: 10.4 ns per path for 13.5)."""
+_FEW_POINTS = 4
+"""Up to so many a path takes so little that blocks have four times as many (measured, one date: 10.4 ns per path for 13.5)."""
 
 _MANY = 4
 """From so many blocks for each thread on, the last ones are shorter."""
 
 _MOST_VALUES = 2**21
-"""Normals of a block and driver, at most: what bounds memory for very long lattices."""
+"""Normals of a block and driver, at most: what bounds memory for very long time grids."""
 
 
 class Sampler(ABC):
@@ -51,8 +51,8 @@ class Sampler(ABC):
     Attributes
     ----------
     stream : str
-        Name that the random numbers are keyed by. Samplers of one stream, lattice and number of factors share blocks.
-    lattice : tuple of float
+        Name that the random numbers are keyed by. Samplers of one stream, time grid and number of factors share blocks.
+    time grid : tuple of float
         Times at which random numbers are drawn.
     shape : tuple of int
         (groups, rows): joint moments are kept between the rows of a group.
@@ -63,14 +63,14 @@ class Sampler(ABC):
     """
 
     stream: str
-    lattice: tuple[float, ...]
+    time_grid: tuple[float, ...]
     shape: tuple[int, int]
     asked: tuple[Asked, ...] = ()
     factors: int = 1
 
     @abstractmethod
     def sample(self, paths: BlockPaths, out: FloatArray) -> None:
-        """Fill ``out[group, row, lane]`` from a block of paths."""
+        """Fill ``out[group, row, path]`` from a block of paths."""
 
 
 class _Accumulator:
@@ -116,11 +116,11 @@ def simulate(
     threads: int | None = None,
     keep_going: bool = False,
     progress: Progress | None = None,
-    lanes: int | None = None,
+    n_paths: int | None = None,
 ) -> list[list[Moments] | Exception]:
     """Joint moments of every sampler's rows over the plan's paths.
 
-    Memory is bounded by the block, not by the number of paths. The result has the same bits whatever the threads, the lanes in a
+    Memory is bounded by the block, not by the number of paths. The result has the same bits whatever the threads, the paths in a
     block and the other samplers.
 
     Parameters
@@ -133,8 +133,8 @@ def simulate(
         Whether a sampler that fails is reported in its place, rather than ending the run.
     progress : callable, optional
         Called with (paths done, paths in all) after each block.
-    lanes : int, optional
-        Paths in a block, a multiple of `ATOM`; chosen from the lattices by default.
+    paths : int, optional
+        Paths in a block, a multiple of `ATOM`; chosen from the time grids by default.
 
     Returns
     -------
@@ -144,12 +144,12 @@ def simulate(
     workers = threads if threads is not None else os.cpu_count() or 1
     if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
         raise InvalidInput("threads", threads, "must be a whole number of at least 1")
-    lanes = plan.sampling.lanes(min(lanes or _lanes(samplers), -(-plan.samples // ATOM) * ATOM), plan.paths)
-    blocks = _blocks(plan.samples, lanes, workers)
-    workers = min(workers, -(-plan.samples // lanes))
+    n_paths = plan.sampling.n_paths(min(n_paths or _n_paths(samplers), -(-plan.samples // ATOM) * ATOM), plan.paths)
+    blocks = _blocks(plan.samples, n_paths, workers)
+    workers = min(workers, -(-plan.samples // n_paths))
     families: dict[tuple[str, tuple[float, ...], int], list[int]] = {}  # points in more dimensions are others (Sobol's)
     for position, sampler in enumerate(samplers):
-        families.setdefault((sampler.stream, sampler.lattice, sampler.factors), []).append(position)
+        families.setdefault((sampler.stream, sampler.time_grid, sampler.factors), []).append(position)
     plans = {
         family: plans_by_law(asked for position in positions for asked in samplers[position].asked)
         for family, positions in families.items()
@@ -157,16 +157,16 @@ def simulate(
     failed: dict[int, Exception] = {}
     atom, samples = plan.atom, plan.samples
 
-    def run(first: int, lanes: int) -> _Done:
-        valid, parts = min(lanes, samples - first), {}
+    def run(first: int, n_paths: int) -> _Done:
+        valid, parts = min(n_paths, samples - first), {}
         for family, positions in families.items():
-            stream, lattice, factors = family
+            stream, time_grid, factors = family
             block = Block(
                 seed=plan.seed,
                 stream=stream,
-                lattice=lattice,
+                time_grid=time_grid,
                 first=first,
-                lanes=lanes * plan.sampling.group,
+                n_paths=n_paths * plan.sampling.group,
                 paths=plan.paths,
                 sampling=plan.sampling,
                 factors=factors,
@@ -192,7 +192,7 @@ def simulate(
 
 def _part(sampler: Sampler, paths: BlockPaths, group: int, atom: int, valid: int, keep_going: bool) -> _Part:
     groups, rows = sampler.shape
-    out = empty((groups, rows, paths.block.lanes))
+    out = empty((groups, rows, paths.block.n_paths))
     try:
         with np.errstate(all="ignore"):  # what is not finite is reported as such, by the estimate
             sampler.sample(paths, out)
@@ -208,23 +208,23 @@ def _part(sampler: Sampler, paths: BlockPaths, group: int, atom: int, valid: int
     return means, products
 
 
-def _lanes(samplers: Sequence[Sampler]) -> int:
-    longest = max((len(sampler.lattice) for sampler in samplers), default=1)
+def _n_paths(samplers: Sequence[Sampler]) -> int:
+    longest = max((len(sampler.time_grid) for sampler in samplers), default=1)
     kept = max((sampler.factors for sampler in samplers), default=1) ** 2
-    most = (4 * _MOST_LANES if longest <= _FEW_NODES else _MOST_LANES) // kept
+    most = (4 * _MOST_PATHS if longest <= _FEW_POINTS else _MOST_PATHS) // kept
     values = _MOST_VALUES // kept if len(samplers) <= _FEW_SAMPLERS else _MOST_VALUES
-    return min(max(values // longest, _LEAST_LANES), most) // PATHS * PATHS
+    return min(max(values // longest, _LEAST_PATHS), most) // PATHS * PATHS
 
 
-def _blocks(samples: int, lanes: int, workers: int) -> Iterator[tuple[int, int]]:
-    """First paths and lanes of blocks, one after another: there may be more of them than memory holds.
+def _blocks(samples: int, n_paths: int, workers: int) -> Iterator[tuple[int, int]]:
+    """First paths and paths of blocks, one after another: there may be more of them than memory holds.
 
     Of several threads' last ones a quarter each, so that no thread waits long for another's end.
     """
-    count = -(-samples // lanes)
-    whole = count if workers == 1 or count < _MANY * workers or lanes % (4 * ATOM) else count - workers
-    yield from ((block * lanes, lanes) for block in range(whole))
-    yield from ((first, lanes // 4) for first in range(whole * lanes, samples, max(lanes // 4, 1)))
+    count = -(-samples // n_paths)
+    whole = count if workers == 1 or count < _MANY * workers or n_paths % (4 * ATOM) else count - workers
+    yield from ((block * n_paths, n_paths) for block in range(whole))
+    yield from ((first, n_paths // 4) for first in range(whole * n_paths, samples, max(n_paths // 4, 1)))
 
 
 def _in_order(run: Callable[[int, int], _Done], blocks: Iterator[tuple[int, int]], workers: int) -> Iterator[_Done]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pricers.market.market import Market
 from pricers.paths.paths import Paths
 from pricers.paths.requests import PathRequest
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 __all__ = ["Model", "PathSimulator"]
 
@@ -33,16 +33,16 @@ class Model(ABC):
     """Names of the model's own parameters, each with a Greek ``d_`` + name (those of GBM: its vega says it all)."""
 
     factors: ClassVar[int] = 1
-    """Independent normals it needs at each node."""
+    """Independent normals it needs at each grid point."""
 
     discretised: ClassVar[bool] = False
     """Whether its paths have a bias that falls with the steps between the dates, so that it is measured."""
 
-    work: ClassVar[tuple[float, float]]
-    """Nominal nanoseconds that a path takes for each node of its lattice and for each observed date."""
+    cost_ns: ClassVar[tuple[float, float]]
+    """Nominal nanoseconds that a path takes for each grid point of its time grid and for each observed date."""
 
     @abstractmethod
-    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
+    def time_grid(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
         """Times at which the model needs random numbers to observe ``times``; they are among them.
 
         A point depends on no later date. With ``steps_per_year`` steps between dates are equal and at most that long; without, they are
@@ -50,8 +50,8 @@ class Model(ABC):
         """
 
     @abstractmethod
-    def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
-        """Spots at the observed dates for one block, all times multiplied by ``stretch`` at fixed normals."""
+    def paths(self, block: Block, dates: ObservationDates, market: Market, time_scale: float = 1.0) -> Paths:
+        """Spots at the observed dates for one block, all times multiplied by ``time_scale`` at fixed normals."""
 
     @classmethod
     def simulator(cls, requests: Mapping[Any, Sequence[PathRequest]]) -> PathSimulator:
@@ -79,4 +79,4 @@ class _OneByOne(PathSimulator):
 
     def paths(self, block: Block, request: PathRequest) -> Paths:
         """See `PathSimulator.paths`."""
-        return self._models[request].paths(block, request.observed, request.market, request.stretch)
+        return self._models[request].paths(block, request.dates, request.market, request.time_scale)

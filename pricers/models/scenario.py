@@ -22,12 +22,12 @@ class Scenario:
 
     model: Model
     market: Market
-    stretch: float = 1.0
+    time_scale: float = 1.0
 
     def bumped(self, parameter: str, by: float) -> Scenario:
         """This scenario with one parameter moved by ``by`` (``time``: all times multiplied by 1 + ``by``)."""
         if parameter == "time":
-            return replace(self, stretch=self.stretch * (1.0 + by))
+            return replace(self, time_scale=self.time_scale * (1.0 + by))
         if parameter in _OF_MARKET:
             return replace(self, market=self.market.bumped(parameter, by))
         return replace(self, model=self.model.bumped(parameter, by))

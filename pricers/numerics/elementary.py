@@ -1,4 +1,4 @@
-"""Elementary functions on bare float64 for use inside kernels: no calls and no branches, so that loops over lanes vectorise.
+"""Elementary functions on bare float64 for use inside kernels: no calls and no branches, so that loops over paths vectorise.
 
 Errors are in units in the last place (ulp) of the exact result: the largest found against mpmath among some 10^6 random
 arguments, rounded up. Polynomials and rational functions are minimax to a fraction of an ulp, fitted for this file in 70
@@ -73,7 +73,7 @@ def _inline(definition: Any, twin: Any) -> Any:
 
 
 def _sqrt(x: float) -> float:
-    """Square root; NaN below zero, for lanes of which the result is not taken."""
+    """Square root; NaN below zero, for paths of which the result is not taken."""
     return math.sqrt(x)
 
 

@@ -48,11 +48,11 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
       differently where a divisor is hoisted or a root is vectorised; ``contract`` lets the compiler choose which product
       of ``a * b + c * d`` is fused, not necessarily alike in the vector body of a loop and in its scalar rest, so that
       a path's bits would depend on where its block ends; ``nsz`` gains nothing. Strict IEEE arithmetic vectorises as
-      well, sums along lanes excepted, and has the same bits on every lane and machine. Where a fused multiply-add pays
+      well, sums along paths excepted, and has the same bits on every path and machine. Where a fused multiply-add pays
       it is written out: `pricers.numerics.elementary.fma`.
 
-    What a loop over lanes needs to become vector instructions: the array is indexed by the loop's own variable (an
-    index may be negative in Python, so ``a[first + lane]`` is gathered element by element: slice first); special
+    What a loop over paths needs to become vector instructions: the array is indexed by the loop's own variable (an
+    index may be negative in Python, so ``a[first + path]`` is gathered element by element: slice first); special
     functions come from `pricers.numerics.elementary`, not from ``math``; a value that was just stored is not read back from its
     array (on some processors that waits for the memory, at three times the cost) but kept in a local variable; one array
     is written to another by `pricers.numerics.rows.copy`, because ``out[:] = x`` takes three times as long (number by number, each looked
@@ -65,7 +65,7 @@ def kernel(function: F | None = None, /, *, sums: bool = False, cached: bool = T
     function : callable, optional
         The function to compile; not given together with options.
     sums : bool
-        Let the compiler reorder additions and fuse products into them, without which no sum along lanes vectorises.
+        Let the compiler reorder additions and fuse products into them, without which no sum along paths vectorises.
         For kernels that do nothing else: their result depends on the length of a sum, not on where it lies in memory.
     cached : bool
         Keep the machine code on disk. Never done for closures and for functions of other packages, because the

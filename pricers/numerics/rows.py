@@ -1,4 +1,4 @@
-"""What kernels do to rows of numbers, one number for each lane."""
+"""What kernels do to rows of numbers, one number for each path."""
 
 from typing import Any
 
@@ -9,6 +9,6 @@ __all__ = ["copy"]
 
 @device
 def copy(x: Any, out: Any) -> None:
-    """Write x [lane] to ``out``."""
-    for lane in range(x.size):
-        out[lane] = x[lane]
+    """Write x [path] to ``out``."""
+    for path in range(x.size):
+        out[path] = x[path]

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from pricers.market.market import Market
-from pricers.random_numbers.path_block import Observation
+from pricers.random_numbers.path_block import ObservationDates
 
 __all__ = ["LAST", "Discounting"]
 
@@ -29,9 +29,9 @@ class Discounting(NamedTuple):
     log_factors: tuple[float, ...]
 
     @classmethod
-    def of(cls, market: Market, observed: Observation, stretch: float) -> Discounting:
-        """In a market whose times are all multiplied by ``stretch``."""
-        times, logs = stretch * observed.times, stretch * market.log_discount(observed.times)
+    def of(cls, market: Market, dates: ObservationDates, time_scale: float) -> Discounting:
+        """In a market whose times are all multiplied by ``time_scale``."""
+        times, logs = time_scale * dates.times, time_scale * market.log_discount(dates.times)
         return cls(tuple(times.tolist()), tuple(logs.tolist()))
 
     def factor(self, date: int = LAST) -> float:

@@ -17,7 +17,7 @@ from pricers.numerics.workspace import empty
 from pricers.paths.discounting import Discounting
 from pricers.paths.requests import Wanted
 
-__all__ = ["Law", "Line", "Paths", "Steps", "add", "affine", "plane"]
+__all__ = ["AffineSummary", "Law", "Paths", "Steps", "add", "affine", "plane"]
 
 FloatArray = npt.NDArray[np.float64]
 T = TypeVar("T")
@@ -25,63 +25,63 @@ T = TypeVar("T")
 
 @kernel
 def _mean(spot, out):
-    for lane in range(spot.shape[1]):
-        out[lane] = spot[0, lane]
+    for path in range(spot.shape[1]):
+        out[path] = spot[0, path]
     for t in range(1, spot.shape[0]):
-        for lane in range(spot.shape[1]):
-            out[lane] += spot[t, lane]
+        for path in range(spot.shape[1]):
+            out[path] += spot[t, path]
     scale = 1.0 / spot.shape[0]
-    for lane in range(spot.shape[1]):
-        out[lane] *= scale
+    for path in range(spot.shape[1]):
+        out[path] *= scale
 
 
 @kernel
 def _log_mean(spot, out):
-    for lane in range(spot.shape[1]):
-        out[lane] = log(spot[0, lane])
+    for path in range(spot.shape[1]):
+        out[path] = log(spot[0, path])
     for t in range(1, spot.shape[0]):
-        for lane in range(spot.shape[1]):
-            out[lane] += log(spot[t, lane])
+        for path in range(spot.shape[1]):
+            out[path] += log(spot[t, path])
     scale = 1.0 / spot.shape[0]
-    for lane in range(spot.shape[1]):
-        out[lane] *= scale
+    for path in range(spot.shape[1]):
+        out[path] *= scale
 
 
 @kernel
 def _minimum(spot, out):
-    for lane in range(spot.shape[1]):
-        out[lane] = spot[0, lane]
+    for path in range(spot.shape[1]):
+        out[path] = spot[0, path]
     for t in range(1, spot.shape[0]):
-        for lane in range(spot.shape[1]):
-            x = spot[t, lane]
-            out[lane] = x if x < out[lane] or x != x else out[lane]  # NaN stays
+        for path in range(spot.shape[1]):
+            x = spot[t, path]
+            out[path] = x if x < out[path] or x != x else out[path]  # NaN stays
 
 
 @kernel
 def _maximum(spot, out):
-    for lane in range(spot.shape[1]):
-        out[lane] = spot[0, lane]
+    for path in range(spot.shape[1]):
+        out[path] = spot[0, path]
     for t in range(1, spot.shape[0]):
-        for lane in range(spot.shape[1]):
-            x = spot[t, lane]
-            out[lane] = x if x > out[lane] or x != x else out[lane]
+        for path in range(spot.shape[1]):
+            x = spot[t, path]
+            out[path] = x if x > out[path] or x != x else out[path]
 
 
 @kernel
 def add(factor, x, out):
-    """Add ``factor`` times x [lane] to ``out``."""
-    for lane in range(out.shape[0]):
-        out[lane] += factor * x[lane]
+    """Add ``factor`` times x [path] to ``out``."""
+    for path in range(out.shape[0]):
+        out[path] += factor * x[path]
 
 
 @kernel
 def _affine(level, slope, x, out):
-    for lane in range(out.shape[0]):
-        out[lane] = level + slope * x[lane]
+    for path in range(out.shape[0]):
+        out[path] = level + slope * x[path]
 
 
 def affine(level: float, slope: float, x: FloatArray) -> FloatArray:
-    """A straight line: ``level + slope * x``, [lane]."""
+    """A straight line: ``level + slope * x``, [path]."""
     out = empty(x.shape)
     _affine(level, slope, x, out)
     return out
@@ -89,25 +89,25 @@ def affine(level: float, slope: float, x: FloatArray) -> FloatArray:
 
 @kernel
 def _exponentials(level, slope, x, out):
-    for lane in range(out.shape[0]):
-        out[lane] = exp(level + slope * x[lane])
+    for path in range(out.shape[0]):
+        out[path] = exp(level + slope * x[path])
 
 
 @kernel
 def _plane(a, x, b, y, out):
-    for lane in range(out.shape[0]):
-        out[lane] = a * x[lane] + b * y[lane]
+    for path in range(out.shape[0]):
+        out[path] = a * x[path] + b * y[path]
 
 
 def plane(a: float, x: FloatArray, b: float, y: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """``a * x + b * y``, [lane]."""
+    """``a * x + b * y``, [path]."""
     made = out if out is not None else empty(x.shape)
     _plane(a, x, b, y, made)
     return made
 
 
-class Line(NamedTuple):
-    """``level + slope * x``, [lane], that nobody has made yet: whoever reads it once makes it as it goes."""
+class AffineSummary(NamedTuple):
+    """``level + slope * x``, [path], that nobody has made yet: whoever reads it once makes it as it goes."""
 
     level: float
     slope: float
@@ -118,7 +118,7 @@ class Line(NamedTuple):
         return affine(self.level, self.slope, self.x)
 
     def exponentials(self) -> FloatArray:
-        """Its exponential, [lane]."""
+        """Its exponential, [path]."""
         out = empty(self.x.shape)
         _exponentials(self.level, self.slope, self.x, out)
         return out
@@ -132,11 +132,11 @@ class Steps:
     ----------
     spot : float
         Where they start.
-    normals : ndarray [time, lane]
+    normals : ndarray [time, path]
         :math:`\xi`.
-    mean, stdev : ndarray [time, lane] or [time, 1]
+    mean, stdev : ndarray [time, path] or [time, 1]
         M and s.
-    mean_slope, stdev_slope : ndarray [parameter, time, lane] or [parameter, time, 1]
+    mean_slope, stdev_slope : ndarray [parameter, time, path] or [parameter, time, 1]
         Derivatives of M and s; by ``spot`` zero, since only the start moves.
     parameters : tuple of str
         What they are differentiated by.
@@ -163,7 +163,7 @@ class Law(ABC):
 
     @abstractmethod
     def score(self, parameters: tuple[str, ...]) -> FloatArray:
-        r"""The score [lane]: :math:`p^{-1}\,\partial^k p/\partial a \cdots \partial b` of the path's density p, mean zero.
+        r"""The score [path]: :math:`p^{-1}\,\partial^k p/\partial a \cdots \partial b` of the path's density p, mean zero.
 
         Raises
         ------
@@ -173,14 +173,14 @@ class Law(ABC):
 
     @abstractmethod
     def tangent(self, parameter: str) -> FloatArray:
-        r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, lane] or [time, 1]."""
+        r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, path] or [time, 1]."""
 
-    def line(self, name: str) -> Line | None:
+    def line(self, name: str) -> AffineSummary | None:
         """A summary of `Paths`, or with ``log_`` before the name its logarithm, where the law knows it without the spots."""
         return None
 
     def slope(self, name: str, parameter: str) -> FloatArray | float | None:
-        """The derivative of a summary along each path, [lane] or one for all, where the law knows it without the tangents."""
+        """The derivative of a summary along each path, [path] or one for all, where the law knows it without the tangents."""
         return None
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
@@ -197,7 +197,7 @@ class Paths:
     ----------
     times : ndarray [time]
         Years.
-    lanes : int
+    paths : int
         Paths.
     discounting : Discounting
         Discount factors of the dates.
@@ -207,80 +207,80 @@ class Paths:
         Today's spot, where the paths start.
     """
 
-    __slots__ = ("_known", "_spot", "_wanted", "discounting", "initial_spot", "lanes", "law", "times")
+    __slots__ = ("_known", "_spot", "_wanted", "discounting", "initial_spot", "law", "n_paths", "times")
 
     def __init__(
         self,
         *,
         times: FloatArray,
-        lanes: int,
+        n_paths: int,
         spot: Callable[[], FloatArray],
         discounting: Discounting,
         law: Law,
         wanted: Wanted = Wanted(),  # noqa: B008
         initial_spot: float | None = None,
     ):
-        self.times, self.lanes, self.discounting, self.law = times, lanes, discounting, law
+        self.times, self.n_paths, self.discounting, self.law = times, n_paths, discounting, law
         self._wanted, self._spot, self.initial_spot = wanted, spot, initial_spot
         self._known: dict[Hashable, Any] = {}
 
     @property
     def spot(self) -> FloatArray:
-        """Prices of the underlying, [time, lane]."""
+        """Prices of the underlying, [time, path]."""
         return self.once("spot", self._spot)
 
-    def line(self, name: str) -> Line:
+    def line(self, name: str) -> AffineSummary:
         """A summary that is read but once: as a line in what its law knows, or in itself."""
         known = self.law.line(name)
-        return Line(0.0, 1.0, getattr(self, name)) if known is None else known
+        return AffineSummary(0.0, 1.0, getattr(self, name)) if known is None else known
 
     @property
     def last(self) -> FloatArray:
-        """Spot at the last date, [lane]."""
+        """Spot at the last date, [path]."""
         return self._summary("last", lambda: self.spot[-1])
 
     @property
     def log_last(self) -> FloatArray:
-        """Its logarithm, [lane]."""
+        """Its logarithm, [path]."""
         return self._summary("log_last", lambda: np.log(self.last))
 
     @property
     def mean(self) -> FloatArray:
-        """Arithmetic mean over the dates, [lane]."""
+        """Arithmetic mean over the dates, [path]."""
         return self._summary("mean", lambda: self._reduced(_mean))
 
     @property
     def geometric_mean(self) -> FloatArray:
-        """Geometric mean over the dates, [lane]."""
+        """Geometric mean over the dates, [path]."""
         return self.once("geometric_mean", lambda: self.line("log_mean").exponentials())
 
     @property
     def log_mean(self) -> FloatArray:
-        """Mean over the dates of the logarithm, [lane]."""
+        """Mean over the dates of the logarithm, [path]."""
         return self._summary("log_mean", lambda: self._reduced(_log_mean))
 
     @property
     def minimum(self) -> FloatArray:
-        """Least spot over the dates, [lane]."""
+        """Least spot over the dates, [path]."""
         return self._summary("minimum", lambda: self._reduced(_minimum))
 
     @property
     def maximum(self) -> FloatArray:
-        """Greatest spot over the dates, [lane]."""
+        """Greatest spot over the dates, [path]."""
         return self._summary("maximum", lambda: self._reduced(_maximum))
 
     @property
     def log_minimum(self) -> FloatArray:
-        """Logarithm of the least spot, [lane]."""
+        """Logarithm of the least spot, [path]."""
         return self._summary("log_minimum", lambda: np.log(self.minimum))
 
     @property
     def log_maximum(self) -> FloatArray:
-        """Logarithm of the greatest spot, [lane]."""
+        """Logarithm of the greatest spot, [path]."""
         return self._summary("log_maximum", lambda: np.log(self.maximum))
 
     def slope(self, summary: str, parameter: str) -> FloatArray | float:
-        """Derivative of ``mean``, ``log_mean`` or ``log_last`` by a parameter along each path, [lane] or one number for all."""
+        """Derivative of ``mean``, ``log_mean`` or ``log_last`` by a parameter along each path, [path] or one number for all."""
         return self.once((summary, parameter), lambda: self._slope(summary, parameter))
 
     def _slope(self, summary: str, parameter: str) -> FloatArray | float:
@@ -340,6 +340,6 @@ class Paths:
         return self.once(name, known)
 
     def _reduced(self, reduce: Any) -> FloatArray:
-        out = empty((self.lanes,))
+        out = empty((self.n_paths,))
         reduce(self.spot, out)
         return out

@@ -47,18 +47,18 @@ class Pays(Protocol):
 def _weigh(amount, score, slope, factor, out):
     """One payment times score, the discount factor's slope added, and the score."""
     weighed, control = out[0], out[1]
-    for lane in range(out.shape[1]):
-        weighed[lane] = factor * amount[lane] * (score[lane] + slope)
-        control[lane] = score[lane]
+    for path in range(out.shape[1]):
+        weighed[path] = factor * amount[path] * (score[path] + slope)
+        control[path] = score[path]
 
 
 @kernel
 def _weigh_all(value, score, explicit, factor, out):
     """The value of several payments times score, the derivative by their discount factors added, and the score."""
     weighed, control = out[0], out[1]
-    for lane in range(out.shape[1]):
-        weighed[lane] = factor * (value[lane] * score[lane] + explicit[lane])
-        control[lane] = score[lane]
+    for path in range(out.shape[1]):
+        weighed[path] = factor * (value[path] * score[path] + explicit[path])
+        control[path] = score[path]
 
 
 class PresentValue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pricers.market.market import Market
-from pricers.random_numbers.path_block import Observation
+from pricers.random_numbers.path_block import ObservationDates
 
 __all__ = ["PathRequest", "Wanted"]
 
@@ -68,6 +68,6 @@ class PathRequest:
     """
 
     market: Market
-    stretch: float
-    observed: Observation
+    time_scale: float
+    dates: ObservationDates
     wanted: Wanted = Wanted()

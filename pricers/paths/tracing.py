@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.paths.discounting import Discounting
-from pricers.paths.paths import Law, Line, Paths, Steps
+from pricers.paths.paths import AffineSummary, Law, Paths, Steps
 from pricers.paths.requests import Wanted
 
 __all__ = ["remembered", "traced"]
@@ -66,7 +66,7 @@ class _RecordingPaths(Paths):
         self._level = np.log(spot) + vol * np.sqrt(dates[-1] / len(dates)) * normals.cumsum(axis=0)
         super().__init__(
             times=dates,
-            lanes=_COUNT,
+            n_paths=_COUNT,
             spot=lambda: np.exp(self._level),
             discounting=Discounting(tuple(times), (0.0,) * len(times)),
             law=_RecordingLaw(record, spot, normals),
@@ -78,8 +78,8 @@ class _RecordingPaths(Paths):
         self._record.summaries.add("spot")
         return self.once("spot", self._spot)
 
-    def line(self, name: str) -> Line:
-        return Line(0.0, 1.0, self._summary(name, lambda: self._level[-1]))
+    def line(self, name: str) -> AffineSummary:
+        return AffineSummary(0.0, 1.0, self._summary(name, lambda: self._level[-1]))
 
     def slope(self, summary: str, parameter: str) -> FloatArray:
         self._record.slopes.add((summary, parameter))

@@ -16,7 +16,7 @@ from pricers.random_numbers.pseudo_random import PseudoRandom
 from pricers.random_numbers.sampling import Address, Sampling
 from pricers.random_numbers.tilted import Tilted
 
-__all__ = ["Block", "Blocks", "Observation", "increments"]
+__all__ = ["Block", "Blocks", "ObservationDates", "increments"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -25,24 +25,24 @@ T = TypeVar("T")
 
 @kernel
 def _accumulate(scale, normals, out):
-    """Running sums over time of scale[time] * normals[time, lane]."""
-    for lane in range(normals.shape[1]):
-        out[0, lane] = scale[0] * normals[0, lane]
+    """Running sums over time of scale[time] * normals[time, path]."""
+    for path in range(normals.shape[1]):
+        out[0, path] = scale[0] * normals[0, path]
     for t in range(1, normals.shape[0]):
-        for lane in range(normals.shape[1]):
-            out[t, lane] = out[t - 1, lane] + scale[t] * normals[t, lane]
+        for path in range(normals.shape[1]):
+            out[t, path] = out[t - 1, path] + scale[t] * normals[t, path]
 
 
 @kernel
 def _increments(index, scale, walk, out):
-    """Differences of walk[node, lane] between the nodes index[time], over scale[time]."""
+    """Differences of walk[grid point, path] between the grid points index[time], over scale[time]."""
     inverse = 1.0 / scale[0]
-    for lane in range(walk.shape[1]):
-        out[0, lane] = walk[index[0], lane] * inverse
+    for path in range(walk.shape[1]):
+        out[0, path] = walk[index[0], path] * inverse
     for t in range(1, index.shape[0]):
         inverse = 1.0 / scale[t]
-        for lane in range(walk.shape[1]):
-            out[t, lane] = (walk[index[t], lane] - walk[index[t - 1], lane]) * inverse
+        for path in range(walk.shape[1]):
+            out[t, path] = (walk[index[t], path] - walk[index[t - 1], path]) * inverse
 
 
 def increments(x: npt.ArrayLike) -> FloatArray:
@@ -52,39 +52,39 @@ def increments(x: npt.ArrayLike) -> FloatArray:
     return found
 
 
-class Observation:
-    """The dates a contract looks at, found among the nodes of a lattice.
+class ObservationDates:
+    """The dates a contract looks at, found among the grid points of a time grid.
 
     Attributes
     ----------
     times : ndarray [time]
         Years.
     index : ndarray [time]
-        Where they stand in the lattice.
+        Where they stand in the time grid.
     intervals, root : ndarray [time]
         The intervals that end there, and their square roots.
     follows : ndarray [time]
-        Whether a date is the very next node after the date before.
+        Whether a date is the very next grid point after the date before.
     whole : bool
-        Whether they are the whole lattice.
+        Whether they are the whole time grid.
     """
 
     __slots__ = ("follows", "index", "intervals", "root", "times", "whole")
 
-    def __init__(self, times: tuple[float, ...], lattice: tuple[float, ...]):
+    def __init__(self, times: tuple[float, ...], time_grid: tuple[float, ...]):
         self.times = np.array(times)
         self.intervals = increments(self.times)
         self.root = np.sqrt(self.intervals)
-        nodes = np.array(lattice)
-        self.index = np.searchsorted(nodes, self.times)
-        if self.index[-1] >= len(nodes) or not np.array_equal(nodes[self.index], self.times):
-            raise ValueError("every date of a contract must be a node of the lattice it is simulated on")
+        grid_points = np.array(time_grid)
+        self.index = np.searchsorted(grid_points, self.times)
+        if self.index[-1] >= len(grid_points) or not np.array_equal(grid_points[self.index], self.times):
+            raise ValueError("every date of a contract must be a grid point of the time grid it is simulated on")
         self.follows = np.diff(self.index, prepend=-1) == 1
-        self.whole = len(nodes) == len(times)
+        self.whole = len(grid_points) == len(times)
 
 
 class Block:
-    """Paths ``first`` to ``first + lanes`` of one stream on one lattice, and whatever of them is worth keeping.
+    """Paths ``first`` to ``first + n_paths`` of one stream on one time grid, and whatever of them is worth keeping.
 
     Parameters
     ----------
@@ -92,16 +92,16 @@ class Block:
         The plan's.
     stream : str
         The name that random numbers are keyed by: an underlying's, or "" for a contract on its own.
-    lattice : tuple of float
-        Times in years at which random numbers are drawn, increasing. Node k has normals of its own, whatever lies after it.
-    first, lanes : int
+    time grid : tuple of float
+        Times in years at which random numbers are drawn, increasing. Grid point k has normals of its own, whatever lies after it.
+    first, paths : int
         Address of the first path, and how many follow.
     paths : int
         Paths of the whole plan.
     sampling : Sampling
         Where normals come from.
     factors : int
-        Drivers of the models on this lattice.
+        Drivers of the models on this time grid.
     fine, coarsened : Block and callable, optional
         Where these paths are those of a finer block on fewer grid points: that block, and how any block on its grid is made coarse.
     """
@@ -118,9 +118,9 @@ class Block:
         "factors",
         "first",
         "key",
-        "lanes",
-        "lattice",
+        "n_paths",
         "sampling",
+        "time_grid",
     )
 
     def __init__(
@@ -128,9 +128,9 @@ class Block:
         *,
         seed: int,
         stream: str,
-        lattice: tuple[float, ...],
+        time_grid: tuple[float, ...],
         first: int,
-        lanes: int,
+        n_paths: int,
         paths: int = 0,
         sampling: Sampling = PseudoRandom(),  # noqa: B008
         factors: int = 1,
@@ -139,7 +139,7 @@ class Block:
     ):
         self._seed, self._stream = seed, stream
         self.key = stream_key(seed, stream)
-        self.lattice, self.first, self.lanes = lattice, first, lanes
+        self.time_grid, self.first, self.n_paths = time_grid, first, n_paths
         self._whole, self.sampling, self.factors = paths, sampling, factors
         self._fine, self._coarsened = fine, coarsened
         self._tilted: Block | None = None
@@ -147,13 +147,13 @@ class Block:
         self._latest: dict[Hashable, Any] = {}
 
     def normals(self, factor: int = 0) -> FloatArray:
-        """Standard normals [node, lane] of one factor, independent over nodes, lanes and factors."""
+        """Standard normals [grid point, path] of one factor, independent over grid points, paths and factors."""
         if isinstance(self.sampling, Tilted):
             return self._tilted_draw()[0][factor]
         return self.once(("normals", factor), lambda: self._drawn(factor))
 
     def _drawn(self, factor: int) -> FloatArray:
-        out = empty((len(self.lattice), self.lanes))
+        out = empty((len(self.time_grid), self.n_paths))
         self.sampling.normals(self._address(factor), out)
         return out
 
@@ -163,21 +163,21 @@ class Block:
 
     def _drawn_together(self) -> tuple[list[FloatArray], FloatArray]:
         assert isinstance(self.sampling, Tilted)
-        outs = [empty((len(self.lattice), self.lanes)) for _ in range(self.factors)]
+        outs = [empty((len(self.time_grid), self.n_paths)) for _ in range(self.factors)]
         return outs, self.sampling.draw(self._address(0), outs)
 
     def coordinates(self) -> FloatArray:
-        """The coarse coordinates [direction, lane] that the normals were drawn with, where they are from another law: `Tilted.draw`."""
+        """The coarse coordinates [direction, path] that the normals were drawn with, where they are from another law: `Tilted.draw`."""
         return self._tilted_draw()[1]
 
     def _address(self, factor: int) -> Address:
         return Address(
             key=self.key,
-            lattice=self.lattice,
+            time_grid=self.time_grid,
             factor=factor,
             factors=self.factors,
             first=self.first,
-            lanes=self.lanes,
+            n_paths=self.n_paths,
             paths=self._whole,
         )
 
@@ -191,9 +191,9 @@ class Block:
             self._tilted = Block(
                 seed=self._seed,
                 stream=self._stream,
-                lattice=self.lattice,
+                time_grid=self.time_grid,
                 first=self.first,
-                lanes=self.lanes,
+                n_paths=self.n_paths,
                 paths=self._whole,
                 sampling=sampling,
                 factors=self.factors,
@@ -201,12 +201,12 @@ class Block:
         return self._tilted
 
     def weights(self) -> FloatArray:
-        """What each path counts for, [row, lane], where normals are from another law: `Tilted.weigh`."""
+        """What each path counts for, [row, path], where normals are from another law: `Tilted.weigh`."""
         if self._fine is not None:
             return self._fine.weights()
         assert isinstance(self.sampling, Tilted)
         tilted = self.sampling
-        return self.once("weights", lambda: tilted.weigh(self.lattice, *self._tilted_draw()))
+        return self.once("weights", lambda: tilted.weigh(self.time_grid, *self._tilted_draw()))
 
     def split(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What coarse coordinates do not see of the first driver's increments between dates, and what they see: `Tilted.split`."""
@@ -215,27 +215,27 @@ class Block:
         assert isinstance(self.sampling, Tilted)
         (first, *_), coordinates = self._tilted_draw()
         tilted = self.sampling
-        return self.once("split", lambda: tilted.split(self.lattice, first, coordinates))
+        return self.once("split", lambda: tilted.split(self.time_grid, first, coordinates))
 
-    def increments(self, observed: Observation) -> FloatArray:
-        r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, lane], W from factor 0."""
-        if observed.whole:
+    def increments(self, dates: ObservationDates) -> FloatArray:
+        r""":math:`(W_{t_j} - W_{t_{j-1}})/\sqrt{t_j - t_{j-1}}` at the observed dates, [time, path], W from factor 0."""
+        if dates.whole:
             return self.normals()
-        return self.recent(("increments", observed), lambda: self._differences(observed))
+        return self.recent(("increments", dates), lambda: self._differences(dates))
 
-    def _differences(self, observed: Observation) -> FloatArray:
-        out = empty((len(observed.times), self.lanes))
-        _increments(observed.index, observed.root, self.once("walk", self._walk), out)
+    def _differences(self, dates: ObservationDates) -> FloatArray:
+        out = empty((len(dates.times), self.n_paths))
+        _increments(dates.index, dates.root, self.once("walk", self._walk), out)
         return out
 
     def _walk(self) -> FloatArray:
         steps = self.normals()
         out = empty(steps.shape)
-        _accumulate(np.sqrt(increments(self.lattice)), steps, out)
+        _accumulate(np.sqrt(increments(self.time_grid)), steps, out)
         return out
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """``make()``, made once for this block: for what every contract on the lattice shares."""
+        """``make()``, made once for this block: for what every contract on the time grid shares."""
         if key not in self._kept:
             self._kept[key] = make()
         found: T = self._kept[key]

@@ -25,7 +25,7 @@ FloatArray = npt.NDArray[np.float64]
 PATHS = 256
 """Paths that are drawn together. A counter serves four of them, 64 apart, so that nothing is drawn in vain however few the steps."""
 
-# 32-bit words are held in uint64 lanes: a vector unit multiplies the low halves of 64-bit lanes in one instruction.
+# 32-bit words are held in uint64 paths: a vector unit multiplies the low halves of 64-bit paths in one instruction.
 _MULTIPLIER = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _KEY_STEP = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)  # golden ratio and sqrt(3) - 1
 _LOW = np.uint64(0xFFFFFFFF)
@@ -70,31 +70,31 @@ def _angular(low: Any) -> Any:
 
 @device
 def _draw(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream: Any) -> None:
-    """Uniforms [256 lanes] of one step: 64 counters; lane 0 is a multiple of 256."""
+    """Uniforms [256 paths] of one step: 64 counters; path 0 is a multiple of 256."""
     first = np.uint64(first_path // 4)
-    for lane in range(64):
-        counter = first + np.uint64(lane)
+    for path in range(64):
+        counter = first + np.uint64(path)
         a, b, c, d = _rounds(counter, counter >> _32, step, stream, k0, k1)
-        row[lane], row[lane + 64] = _radial(a, b), _angular(b)
-        row[lane + 128], row[lane + 192] = _radial(c, d), _angular(d)
+        row[path], row[path + 64] = _radial(a, b), _angular(b)
+        row[path + 128], row[path + 192] = _radial(c, d), _angular(d)
 
 
 @device
 def _box_muller(row: Any) -> None:
-    """Uniforms [128 lanes], half of them radial and half angular, into independent standard normals (Box and Muller 1958).
+    """Uniforms [128 paths], half of them radial and half angular, into independent standard normals (Box and Muller 1958).
 
     A loop of its own, because together with the rounds it is too long for a processor to overlap its iterations.
     """
-    for lane in range(64):
-        radius = math.sqrt(-2.0 * log_unguarded(row[lane]))
-        sine, cosine = sincos_turn(row[lane + 64])
-        row[lane] = radius * cosine
-        row[lane + 64] = radius * sine
+    for path in range(64):
+        radius = math.sqrt(-2.0 * log_unguarded(row[path]))
+        sine, cosine = sincos_turn(row[path + 64])
+        row[path] = radius * cosine
+        row[path + 64] = radius * sine
 
 
 @device
 def step_normals(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream: Any) -> None:
-    """Normals [256 lanes] of one step, for kernels that use them at once; lane 0 is a multiple of 256."""
+    """Normals [256 paths] of one step, for kernels that use them at once; path 0 is a multiple of 256."""
     _draw(row, k0, k1, first_path, step, stream)
     _box_muller(row[:128])
     _box_muller(row[128:])
@@ -102,24 +102,24 @@ def step_normals(row: Any, k0: Any, k1: Any, first_path: Any, step: Any, stream:
 
 @device
 def _fill(out: Any, key0: Any, key1: Any, first_path: Any, first_step: Any, stream: Any, normal: bool) -> None:
-    """Rows [time, lane] of normals or uniforms, from whatever path on: groups that are not wanted whole are drawn whole."""
+    """Rows [time, path] of normals or uniforms, from whatever path on: groups that are not wanted whole are drawn whole."""
     k0, k1, s, row = np.uint64(key0), np.uint64(key1), np.uint64(stream), np.empty(PATHS)
     for time in range(out.shape[0]):
-        step, lane = np.uint64(first_step + time), 0
-        while lane < out.shape[1]:
-            skipped = (first_path + lane) % PATHS
-            width = min(PATHS - skipped, out.shape[1] - lane)
+        step, path = np.uint64(first_step + time), 0
+        while path < out.shape[1]:
+            skipped = (first_path + path) % PATHS
+            width = min(PATHS - skipped, out.shape[1] - path)
             if normal:
-                step_normals(row, k0, k1, first_path + lane - skipped, step, s)
+                step_normals(row, k0, k1, first_path + path - skipped, step, s)
             else:
-                _draw(row, k0, k1, first_path + lane - skipped, step, s)
-            copy(row[skipped : skipped + width], out[time, lane : lane + width])
-            lane += width
+                _draw(row, k0, k1, first_path + path - skipped, step, s)
+            copy(row[skipped : skipped + width], out[time, path : path + width])
+            path += width
 
 
 @kernel
 def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step: int, stream: int) -> None:
-    """Fill ``out[time, lane]`` with the uniforms of consecutive steps and paths.
+    """Fill ``out[time, path]`` with the uniforms of consecutive steps and paths.
 
     The number at an address (key, stream, path, step) is the same bits whatever else is asked for in the same call.
     Counter (n, n >> 32, step, stream) gives four words for the paths p = 256 (n // 64) + n % 64, p + 64, p + 128 and p + 192. The
@@ -128,12 +128,12 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
 
     Parameters
     ----------
-    out : ndarray [time, lane]
+    out : ndarray [time, path]
         C-contiguous.
     key0, key1 : int
         Below 2**32, from `stream_key`.
     first_path : int
-        Path of lane 0; non-negative.
+        Path of path 0; non-negative.
     first_step : int
         Step of time 0; non-negative, steps below 2**32.
     stream : int
@@ -144,7 +144,7 @@ def uniforms(out: FloatArray, key0: int, key1: int, first_path: int, first_step:
 
 @kernel
 def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: int, stream: int) -> None:
-    r"""Fill ``out[time, lane]`` with the standard normals of consecutive steps and paths.
+    r"""Fill ``out[time, path]`` with the standard normals of consecutive steps and paths.
 
     At the first of two paths, :math:`\sqrt{-2 \ln u} \cos 2\pi v`, and at the other, 64 further on,
     :math:`\sqrt{-2 \ln u} \sin 2\pi v`, where u and v are what `uniforms` gives at these two addresses, to 2e-15 relative. No
@@ -153,7 +153,7 @@ def normals(out: FloatArray, key0: int, key1: int, first_path: int, first_step: 
 
     Parameters
     ----------
-    out : ndarray [time, lane]
+    out : ndarray [time, path]
         C-contiguous.
     key0, key1, first_path, first_step, stream : int
         As for `uniforms`.

@@ -19,7 +19,7 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class PseudoRandom(Sampling):
-    """Philox4x32-10 and Box-Muller: every node of every path has a normal of its own address."""
+    """Philox4x32-10 and Box-Muller: every grid point of every path has a normal of its own address."""
 
     def normals(self, address: Address, out: FloatArray) -> None:
         """See `Sampling.normals`."""
@@ -53,8 +53,8 @@ class Antithetic(Sampling):
         return paths + paths % 2
 
     def normals(self, address: Address, out: FloatArray) -> None:
-        """See `Sampling.normals`; the second half of the lanes mirrors the first."""
-        half = address.lanes // 2
+        """See `Sampling.normals`; the second half of the paths mirrors the first."""
+        half = address.n_paths // 2
         drawn = np.empty((out.shape[0], half))
         normals(drawn, *address.key, address.first, 0, address.factor)
         out[:, :half] = drawn

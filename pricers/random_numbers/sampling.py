@@ -14,7 +14,7 @@ __all__ = ["ATOM", "Address", "Sampling"]
 FloatArray = npt.NDArray[np.float64]
 
 ATOM = 64
-"""Lanes whose moments are taken together. It fixes the order of every sum, so that no block size or thread count can."""
+"""Paths whose moments are taken together. It fixes the order of every sum, so that no block size or thread count can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,22 +25,22 @@ class Address:
     ----------
     key : tuple of int
         Of the seed and the stream (`pricers.random_numbers.philox.stream_key`).
-    lattice : tuple of float
-        Times of the nodes, years.
+    time grid : tuple of float
+        Times of the grid points, years.
     factor, factors : int
         Which driver of the model, and how many it has.
-    first, lanes : int
+    first, paths : int
         First path of the block, and how many follow.
     paths : int
         Paths of the whole plan.
     """
 
     key: tuple[int, int]
-    lattice: tuple[float, ...]
+    time_grid: tuple[float, ...]
     factor: int
     factors: int
     first: int
-    lanes: int
+    n_paths: int
     paths: int
 
     def of(self, factor: int) -> Address:
@@ -52,13 +52,13 @@ class Sampling(ABC):
     """A way to turn addresses into normals. Frozen."""
 
     group: ClassVar[int] = 1
-    """Paths that depend on each other, in a run of lanes: they are averaged before anything else."""
+    """Paths that depend on each other, in a run of paths: they are averaged before anything else."""
     independent: ClassVar[bool] = True
     """Whether (groups of) paths are independent, so that errors follow from their spread; otherwise only batches are."""
 
     @abstractmethod
     def normals(self, address: Address, out: FloatArray) -> None:
-        """Fill ``out[node, lane]`` with standard normals: the increments of Brownian motion between nodes, over their deviation."""
+        """Fill ``out[grid_point, path]`` with standard normals: scaled increments of Brownian motion."""
 
     @property
     def greatest(self) -> float:
@@ -76,6 +76,6 @@ class Sampling(ABC):
         """A number of paths that fits, about as many as ``paths``."""
         return paths
 
-    def lanes(self, wanted: int, paths: int) -> int:
-        """Lanes of a block, near ``wanted``."""
+    def n_paths(self, wanted: int, paths: int) -> int:
+        """Paths of a block, near ``wanted``."""
         return wanted

@@ -48,8 +48,8 @@ def _scrambled(masks, directions, out):
 
 @kernel
 def _normals(dimensions, directions, shifts, first, words, out):
-    """Normals out[rank, lane] of points first, first + 1, ... in the given dimensions; lanes a power of two that divides first."""
-    lanes = out.shape[1]
+    """Normals out[rank, path] of points first, first + 1, ... in the given dimensions; paths a power of two that divides first."""
+    n_paths = out.shape[1]
     for rank in range(dimensions.shape[0]):
         d = dimensions[rank]
         start = shifts[d]
@@ -58,13 +58,13 @@ def _normals(dimensions, directions, shifts, first, words, out):
                 start ^= directions[d, bit]
         words[0] = start
         size, bit = 1, 0
-        while size < lanes:
+        while size < n_paths:
             step = directions[d, bit]
-            for lane in range(size):
-                words[size + lane] = words[lane] ^ step
+            for path in range(size):
+                words[size + path] = words[path] ^ step
             size, bit = 2 * size, bit + 1
-        for lane in range(lanes):
-            out[rank, lane] = ndtri((np.float64(words[lane]) + 0.5) * 2.0**-52)
+        for path in range(n_paths):
+            out[rank, path] = ndtri((np.float64(words[path]) + 0.5) * 2.0**-52)
 
 
 @lru_cache(maxsize=8)
@@ -102,7 +102,7 @@ def _scramble(key: tuple[int, int], scramble: int, dimensions: int) -> tuple[Wor
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sobol(Sampling):
-    """Scrambled Sobol points, turned into Brownian motion by a bridge: the first dimensions decide the last node, then the middle.
+    """Scrambled Sobol points, turned into Brownian motion by a bridge: the first dimensions decide the last grid point, then the middle.
 
     Points are scrambled by a random lower triangular matrix and a digital shift (Matousek 1998; Owen's scrambling in its affine form),
     each scramble on its own: every point is uniform, so that estimates are unbiased, and the error comes from the spread over
@@ -143,16 +143,16 @@ class Sobol(Sampling):
         """One scramble."""
         return paths // self.scrambles
 
-    def lanes(self, wanted: int, paths: int) -> int:
+    def n_paths(self, wanted: int, paths: int) -> int:
         """A power of two that divides a scramble."""
         return min(1 << (wanted.bit_length() - 1), paths // self.scrambles)
 
     def normals(self, address: Address, out: FloatArray) -> None:
         """See `Sampling.normals`."""
-        nodes, weights = bridge(address.lattice)
+        grid_points, weights = bridge(address.time_grid)
         scramble, first = divmod(address.first, address.paths // self.scrambles)
-        directions, shifts = _scramble(address.key, scramble, len(nodes) * address.factors)
-        dimensions = np.arange(len(nodes)) * address.factors + address.factor
+        directions, shifts = _scramble(address.key, scramble, len(grid_points) * address.factors)
+        dimensions = np.arange(len(grid_points)) * address.factors + address.factor
         drawn, walk = empty(out.shape), empty(out.shape)
         _normals(dimensions, directions, shifts, first, np.empty(out.shape[1], dtype=np.uint64), drawn)
-        bridged(nodes, weights, np.sqrt(np.diff(address.lattice, prepend=0.0)), drawn, walk, out)
+        bridged(grid_points, weights, np.sqrt(np.diff(address.time_grid, prepend=0.0)), drawn, walk, out)

@@ -344,13 +344,13 @@ class Tilted(Sampling):
         """Fill out[point, path] for each driver, and return the coarse coordinates [direction, path]."""
         for factor, out in enumerate(outs):
             self.base.normals(address.of(factor), out)
-        segment, scale = _segments(address.lattice, self.ends)
-        coordinates, moves = empty((2, self.directions, address.lanes))
+        segment, scale = _segments(address.time_grid, self.ends)
+        coordinates, moves = empty((2, self.directions, address.n_paths))
         coordinates[:] = 0.0
         for factor, drawn in enumerate(outs):
             _project(segment, scale, factor * len(self.ends), drawn, coordinates)
         t = _tables(self.mixture, self.directions)
-        uniform = empty((1, address.lanes // self.base.group))
+        uniform = empty((1, address.n_paths // self.base.group))
         uniforms(uniform, *address.key, address.first, 0, address.factors)  # a stream that no driver has
         chosen = np.tile(uniform[0], self.base.group)  # paths that depend on each other have one component
         _moves(chosen, t.bounds, t.scales, t.copies, t.means, t.columns, coordinates, moves)
@@ -365,7 +365,7 @@ class Tilted(Sampling):
         """What `weigh` gives for each path."""
         return 2 + (3 * self.factors if len(self.dates) > len(self.ends) else 0)
 
-    def weigh(self, lattice: tuple[float, ...], normals: Sequence[FloatArray], coordinates: FloatArray) -> FloatArray:
+    def weigh(self, time_grid: tuple[float, ...], normals: Sequence[FloatArray], coordinates: FloatArray) -> FloatArray:
         """What each path counts for, [row, path], by all drivers' normals and its coarse coordinates as `draw` gives them.
 
         The first two rows are those of `Mixture.weigh`. Where there are more dates than segments, three for each driver follow, of the
@@ -376,46 +376,46 @@ class Tilted(Sampling):
         out = empty((self.rows, coordinates.shape[1]))
         self.mixture.weigh(coordinates, out)
         if self.rows > 2:
-            segment, scale = _segments(lattice, self.ends)
-            ends, share, variance = _intervals(lattice, self.ends, self.dates)
+            segment, scale = _segments(time_grid, self.ends)
+            ends, share, variance = _intervals(time_grid, self.ends, self.dates)
             for factor, drawn in enumerate(normals):
                 first, rows = factor * len(self.ends), out[2 + 3 * factor : 5 + 3 * factor]
                 _residual(segment, scale, first, ends, share, variance.sum(), drawn, coordinates, rows)
         return out
 
     def split(
-        self, lattice: tuple[float, ...], normals: FloatArray, coordinates: FloatArray
+        self, time_grid: tuple[float, ...], normals: FloatArray, coordinates: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray]:
         """What the coordinates do not see of the first driver's normals of the intervals between dates, and what they see.
 
         Both are [interval, path]; the third is the variance of the former, [interval].
         """
-        segment, scale = _segments(lattice, self.ends)
-        ends, share, variance = _intervals(lattice, self.ends, self.dates)
+        segment, scale = _segments(time_grid, self.ends)
+        ends, share, variance = _intervals(time_grid, self.ends, self.dates)
         residual, seen = empty((2, len(ends), coordinates.shape[1]))
         _split(segment, scale, ends, share, normals, coordinates, residual, seen)
         return residual, seen, variance
 
-    def unseen(self, lattice: tuple[float, ...]) -> float:
+    def unseen(self, time_grid: tuple[float, ...]) -> float:
         """Variance of what the coordinates do not see of the first interval's normal."""
-        return float(_intervals(lattice, self.ends, self.dates)[2][0])
+        return float(_intervals(time_grid, self.ends, self.dates)[2][0])
 
 
 @lru_cache(maxsize=64)
 def _intervals(
-    lattice: tuple[float, ...], ends: tuple[int, ...], dates: tuple[int, ...]
+    time_grid: tuple[float, ...], ends: tuple[int, ...], dates: tuple[int, ...]
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Ends of the intervals between dates, each grid point's coefficient in its interval's normal, and the unseen variances [interval]."""
-    segment, scale = _segments(lattice, ends)
-    own, share = _segments(lattice, dates)
+    segment, scale = _segments(time_grid, ends)
+    own, share = _segments(time_grid, dates)
     seen = np.zeros((len(dates), len(ends)))
     np.add.at(seen, (own, segment), share * scale)
     return np.array(dates), share, 1.0 - (seen * seen).sum(axis=1)
 
 
 @lru_cache(maxsize=64)
-def _segments(lattice: tuple[float, ...], ends: tuple[int, ...]) -> tuple[IntArray, FloatArray]:
+def _segments(time_grid: tuple[float, ...], ends: tuple[int, ...]) -> tuple[IntArray, FloatArray]:
     """The segment of each grid point up to the last end, and its normal's coefficient in the segment's coordinate."""
-    interval = np.diff(np.array(lattice[: ends[-1]]), prepend=0.0)
+    interval = np.diff(np.array(time_grid[: ends[-1]]), prepend=0.0)
     segment = np.searchsorted(np.array(ends), np.arange(ends[-1]), side="right")
     return segment, np.sqrt(interval / np.bincount(segment, interval)[segment])

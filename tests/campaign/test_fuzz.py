@@ -178,7 +178,7 @@ def _assert_complete(frame, greeks, rows, failed):
 
 @pytest.mark.parametrize("examples", budget.sizes("GREEKS_CAMPAIGN_BOOKS", fast=6, slow=500))
 def test_every_row_of_any_typed_table_ends_in_results_or_an_error_with_a_field(examples, request):
-    fast, counts = "fast" in request.node.name, Counter()
+    fast, counts = "fast" in request.grid_point.name, Counter()
 
     @given(table=tables(cells), data=st.data())
     def fuzz(table, data):
@@ -298,10 +298,10 @@ def test_any_mutated_file_ends_in_an_exit_code_and_touches_nothing_else(examples
         for name, content in originals.items():
             (tmp_path / name).write_bytes(_mutated(content, chance) if name == which else content)
         before = output.snapshot(tmp_path, without=("out",))
-        heard, said = io.StringIO(), io.StringIO()
+        heard, printed = io.StringIO(), io.StringIO()
         command = [chance.choice(("report", "report", "crosscheck")), "book.csv", "--market", "market.toml", "--out", "out"]
         options = ["--paths", "32", "--threads", "1", "--greeks", chance.choice(("delta", "price,vega"))]
-        with _no_hang(), contextlib.redirect_stderr(heard), contextlib.redirect_stdout(said):
+        with _no_hang(), contextlib.redirect_stderr(heard), contextlib.redirect_stdout(printed):
             code = main([*command, *options])
         note = (number, which, code, heard.getvalue()[:2000])
         assert code in (0, 1, 3), note
@@ -320,6 +320,6 @@ def test_any_mutated_file_ends_in_an_exit_code_and_touches_nothing_else(examples
             assert not any(marks.is_ours(name) for name in output.names("out")), note
         counts[which, code] += 1
 
-    _campaign(fuzz, examples, fixed="fast" in request.node.name)
+    _campaign(fuzz, examples, fixed="fast" in request.grid_point.name)
     print(dict(counts))
     assert {code for _, code in counts} >= {1, 3}

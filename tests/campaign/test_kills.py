@@ -92,9 +92,9 @@ def _campaign(killer, there, kills, seed):
         (there / "errors.txt").write_text("")
         arguments = _arguments(there, 1000 + trial, command)
         status = killer(arguments=arguments, errors=str(there / "errors.txt"), signal=int(sign), **moment)["status"]
-        said = (there / "errors.txt").read_text()
+        printed = (there / "errors.txt").read_text()
         now = _state(out)
-        note = (trial, sign, moment, status, said)
+        note = (trial, sign, moment, status, printed)
         assert now in (state, 1000 + trial), note
         left = [name for name in output.names(out) if marks.is_ours(name)]
         assert output.snapshot(there, without=("out", "errors.txt")) == inputs, note
@@ -103,8 +103,8 @@ def _campaign(killer, there, kills, seed):
             code = os.WEXITSTATUS(status)
             assert code in (3, 99, CODES.get(sign)), note
             assert not left or code == 99, note
-            assert "Traceback" not in said, note
-            assert code != CODES.get(sign) or said.count("greeks: ") == 1, note
+            assert "Traceback" not in printed, note
+            assert code != CODES.get(sign) or printed.count("greeks: ") == 1, note
             assert code != 3 or now == 1000 + trial, note
         else:
             assert os.WTERMSIG(status) == sign, note

@@ -8,7 +8,7 @@ import pytest
 
 from greeks import Auto, Controlled, Exact, InvalidInput, LikelihoodRatio, NotApplicable, Pathwise, sensitivities
 from greeks.engine.run import answer
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.greek import greek
 from pricers import Asian, Barrier, PathFunction, Plan, PseudoRandom, Sobol, schedule
 from pricers.models.scenario import Scenario
@@ -21,8 +21,8 @@ def run(contract, estimator, names=("delta", "vega", "rho"), **plan):
     return sensitivities(contract, cases.VOL, cases.FLAT, greeks=names, estimator=estimator, plan=Plan(**({"seed": 4} | plan)))
 
 
-def work(candidate, contract):
-    return 15.0 + cases.VOL.work[1] * len(contract.times) + candidate.work(contract)
+def cost_ns(candidate, contract):
+    return 15.0 + cases.VOL.cost_ns[1] * len(contract.times) + candidate.cost_ns(contract)
 
 
 OPEN = [contract for name, contract in cases.EXACT.items() if not name.startswith("touched")]
@@ -42,7 +42,7 @@ def test_the_choice_is_nearly_the_best_of_the_candidates(contract):
             except NotApplicable:
                 continue
             if found.resolved:
-                scores[candidate.name] = work(candidate, contract) * found.stderr**2
+                scores[candidate.name] = cost_ns(candidate, contract) * found.stderr**2
         assert scores[chosen[name].estimator] <= 1.3 * min(scores.values()) + 1e-12
 
 
@@ -58,7 +58,7 @@ def test_the_choice_is_the_same_every_time():
 
 
 def test_a_payoff_without_gradient_gets_the_likelihood_ratio():
-    payoff = PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="lanes")
+    payoff = PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="paths")
     found = run(payoff, Auto(), sampling=PseudoRandom())["delta"]
     assert (found.estimator, found.note) == ("likelihood_ratio", "chosen")
 
@@ -69,25 +69,27 @@ def test_no_candidate_answers():
 
 
 class Broken(LikelihoodRatio):
-    def recipe(self, greek, contract, scene, plan):
+    def sample_spec(self, greek, contract, scenario, plan):
         raise ZeroDivisionError("nobody thought of this")
 
 
-def test_a_candidate_that_breaks_stops_its_own_job_and_no_other():
-    def job(contract, *candidates):
-        scene = Scenario(model=cases.VOL, market=cases.FLAT)
-        return Job(contract=contract, scene=scene, greeks=(greek("delta", cases.VOL),), estimators=(Auto(candidates=candidates),))
+def test_a_candidate_that_breaks_stops_its_own_task_and_no_other():
+    def task(contract, *candidates):
+        scenario = Scenario(model=cases.VOL, market=cases.FLAT)
+        return GreekTask(
+            contract=contract, scenario=scenario, greeks=(greek("delta", cases.VOL),), estimators=(Auto(candidates=candidates),)
+        )
 
-    jobs, plan = (
-        [job(ASIAN, Pathwise(), LikelihoodRatio()), job(ASIAN, Broken()), job(BARRIER, Broken(), Controlled())],
+    tasks, plan = (
+        [task(ASIAN, Pathwise(), LikelihoodRatio()), task(ASIAN, Broken()), task(BARRIER, Broken(), Controlled())],
         Plan(paths=2048),
     )
-    well, *broken = answer(jobs, plan, keep_going=True)
+    well, *broken = answer(tasks, plan, keep_going=True)
     assert well.estimates["delta", "auto"].estimator == "pathwise"
     assert well.estimates["delta", "auto"].note.startswith("chosen over likelihood_ratio x")
     assert [repr(error) for error in broken] == 2 * ["ZeroDivisionError('nobody thought of this')"]
     with pytest.raises(ZeroDivisionError, match="nobody thought of this"):
-        answer(jobs, plan)
+        answer(tasks, plan)
 
 
 def test_candidates_must_be_unbiased():

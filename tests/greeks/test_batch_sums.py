@@ -23,9 +23,9 @@ from pricers import Plan
 PLAN = Plan(paths=2000, seed=3)
 
 
-def _wild(rng, count, lanes):
+def _wild(rng, count, n_paths):
     """Numbers of all sizes that nearly cancel."""
-    terms = rng.normal(size=(count, lanes)) * 10.0 ** rng.integers(-30, 30, size=(count, lanes))
+    terms = rng.normal(size=(count, n_paths)) * 10.0 ** rng.integers(-30, 30, size=(count, n_paths))
     terms[rng.random(terms.shape) < 0.1] = 0.0
     return np.concatenate([terms, -terms[: count // 2], terms[:3] * 2.0**-52])
 
@@ -34,12 +34,12 @@ def _wild(rng, count, lanes):
 def test_exact_sum_is_the_correctly_rounded_one_in_any_order(seed):
     rng = np.random.default_rng(seed)
     terms = _wild(rng, 120, 17)
-    expected = [math.fsum(lane) for lane in terms.T]
+    expected = [math.fsum(path) for path in terms.T]
     for _ in range(3):
         summed = ExactSum()
         for row in rng.permutation(terms):
             summed.add(row)
-        assert [math.fsum(lane) for lane in zip(*summed.parts, strict=True)] == expected
+        assert [math.fsum(path) for path in zip(*summed.parts, strict=True)] == expected
     assert (terms.sum(axis=0) != expected).any()  # what plain sums would give
 
 

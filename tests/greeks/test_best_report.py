@@ -50,7 +50,7 @@ def _page(run, tmp_path):
     return (tmp_path / "out" / "risk.html").read_text(encoding="utf-8")
 
 
-def _said(frame):
+def _score_term(frame):
     """Bits and methods, by trade and Greek."""
     texts = ("estimator", "check", "note")
     rows = frame.to_dict("records")
@@ -81,8 +81,8 @@ def test_each_number_is_held_against_an_independent_path_method(run):
         assert row["check"] not in ("exact", row["estimator"]), row
         assert row["check"] not in row["estimator"].split(), row
         assert row["check"] or row["greek"] == "price", row
-    jumps = chosen[chosen["contract"] == "digital"]
-    assert set(jumps["check"]) == {"likelihood_ratio"}
+    discontinuous = chosen[chosen["contract"] == "digital"]
+    assert set(discontinuous["check"]) == {"likelihood_ratio"}
 
 
 def test_a_barrier_s_formula_is_held_against_survival_on_few_paths_which_can_tell():
@@ -106,10 +106,10 @@ def test_default_errors_are_a_tenth_of_the_likelihood_ratio_s_at_most():
 
 
 def test_a_choice_and_its_numbers_hang_on_no_other_trade(run):
-    whole = _said(run.frame)
+    whole = _score_term(run.frame)
     for row in (ASIAN, *books.UNDER_HESTON[2:]):
         alone = risk_run(books.book(row), books.MARKET, plan=PLAN, threads=1)
-        found = _said(alone.frame)
+        found = _score_term(alone.frame)
         for key, value in found.items():  # a verdict's words hang on how many comparisons there are, the numbers do not
             bits, (estimator, check, note) = value[:-3], value[-3:]
             assert (bits, estimator, check) == (whole[key][:-3], *whole[key][-3:-1]), key
@@ -120,7 +120,7 @@ def test_a_choice_and_its_numbers_hang_on_no_other_trade(run):
 def test_order_of_rows_and_threads_change_nothing(run, threads):
     shuffled = books.book(*books.MIXED, *books.UNDER_HESTON).sample(frac=1.0, random_state=threads)
     other = risk_run(shuffled, books.MARKET, plan=PLAN, threads=threads)
-    assert _said(other.frame) == _said(run.frame)
+    assert _score_term(other.frame) == _score_term(run.frame)
     pd.testing.assert_frame_equal(other.totals, run.totals, check_exact=True)
 
 
@@ -290,12 +290,12 @@ def test_the_command_says_it_in_words(tmp_path, capsys, monkeypatch):
     (tmp_path / "market.toml").write_text("valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.03\nvol = 0.2\n")
     books.book(ASIAN).to_csv("book.csv", index=False)
     assert main(["report", "book.csv", "--market", "market.toml", "--out", "few", "--paths", "64", "--threads", "1"]) == 0
-    said = capsys.readouterr().out
-    assert "with care: " in said
-    assert "too weak to tell" in said
+    printed = capsys.readouterr().out
+    assert "with care: " in printed
+    assert "too weak to tell" in printed
     assert main(["report", "book.csv", "--market", "market.toml", "--out", "many", "--paths", "65536", "--threads", "1"]) == 0
-    said = capsys.readouterr().out
-    assert "good: " in said
+    printed = capsys.readouterr().out
+    assert "good: " in printed
 
 
 # Totals by themselves

@@ -42,10 +42,10 @@ def test_exact_day_counts(capsys):
     assert _run() == 0
     assert "rmse 1.3211 volatility points, sum of squared errors 181.51" in capsys.readouterr().out
     assert _run("--skip-days", "13") == 0
-    said = capsys.readouterr()
-    assert "91 quotes, 13 of up to 13 days left out" in said.out
-    assert "rmse 0.5585 volatility points, sum of squared errors 28.39" in said.out
-    assert said.err.startswith("greeks: warning: the fit is bad: rmse 0.56 volatility points, more than 0.5. ")
+    printed = capsys.readouterr()
+    assert "91 quotes, 13 of up to 13 days left out" in printed.out
+    assert "rmse 0.5585 volatility points, sum of squared errors 28.39" in printed.out
+    assert printed.err.startswith("greeks: warning: the fit is bad: rmse 0.56 volatility points, more than 0.5. ")
 
 
 def test_errors_of_the_parameters_are_printed_and_stand_in_the_file(capsys):
@@ -109,14 +109,14 @@ def test_parameters_on_a_bound_are_a_warning(capsys):
     skew.to_csv("s.csv", index=False)
     Path("m.toml").write_text("valuation = 2024-01-05\n[underlyings.X]\nspot = 100.0\nrate = 0.0\n", encoding="utf-8")
     assert _run(surface="s.csv", market="m.toml") == 0
-    said = capsys.readouterr()
-    assert said.err.startswith("greeks: warning: ")
-    assert "bound" in said.err
+    printed = capsys.readouterr()
+    assert printed.err.startswith("greeks: warning: ")
+    assert "bound" in printed.err
     stored = tomllib.loads(Path("h.toml").read_text(encoding="utf-8"))["fit"]
     assert "bound" in stored["warning"]
     assert "bound" in stored["stderr_note"]
     assert any(value != value for value in stored["stderr"].values())  # NaN, which TOML knows
-    assert "no standard error: " in said.out
+    assert "no standard error: " in printed.out
     Path("m2.toml").write_text(WITHOUT_RATES + 'rate = 0.0\nheston = "h.toml"\n', encoding="utf-8")
     assert load_market("m2.toml").underlyings["DAX"].heston is not None
 
@@ -163,9 +163,9 @@ def test_fatal_error_is_one_line_leaves_with_one_and_what_was_there(name, conten
     Path(name).write_text(content, encoding="utf-8")
     before = {path.name: path.read_bytes() for path in Path().iterdir()}
     assert _run(surface="s.csv", market="m.toml") == 1
-    said = capsys.readouterr()
-    assert (said.out, said.err.count("\n")) == ("", 1)
-    assert words in said.err
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    assert words in printed.err
     assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
 
 

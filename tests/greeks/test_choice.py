@@ -8,7 +8,7 @@ import pytest
 from greeks import Auto, Controlled, LikelihoodRatio, Pathwise, sensitivities
 from greeks.engine.pilot import chosen
 from greeks.engine.run import answer, prepared
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.auto import Chosen, Ranked
 from greeks.greek import greek
 from greeks.validation.crosscheck import crosscheck
@@ -28,10 +28,14 @@ def found(contract, model, name, estimator, plan):
     return sensitivities(contract, model, MARKET, greeks=(name,), estimator=estimator, plan=plan, threads=1)[name]
 
 
-def job(contract, model, *estimators, names=("vega",), stream=""):
-    scene = Scenario(model=model, market=MARKET)
-    return Job(
-        contract=contract, scene=scene, greeks=tuple(greek(name, model) for name in names), estimators=estimators, stream=stream
+def task(contract, model, *estimators, names=("vega",), stream=""):
+    scenario = Scenario(model=model, market=MARKET)
+    return GreekTask(
+        contract=contract,
+        scenario=scenario,
+        greeks=tuple(greek(name, model) for name in names),
+        estimators=estimators,
+        stream=stream,
     )
 
 
@@ -65,18 +69,18 @@ def test_where_nobody_knows_an_error_the_chosen_number_stays_without_one():
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_neither_threads_nor_other_trades_change_a_number_that_fell_back(threads):
-    alone = answer([job(KNOCK_IN, WILD, Auto(rare=None))], SMALL, threads=1)[0].estimates["vega", "auto"]
-    other = job(WEEKLY, GBM(vol=0.2), Auto(), stream="other")
-    second = job(replace(KNOCK_IN, strike=110.0), WILD, Auto(rare=None))
-    beside = answer([other, second, job(KNOCK_IN, WILD, Auto(rare=None))], SMALL, threads=threads)[2].estimates["vega", "auto"]
+    alone = answer([task(KNOCK_IN, WILD, Auto(rare=None))], SMALL, threads=1)[0].estimates["vega", "auto"]
+    other = task(WEEKLY, GBM(vol=0.2), Auto(), stream="other")
+    second = task(replace(KNOCK_IN, strike=110.0), WILD, Auto(rare=None))
+    beside = answer([other, second, task(KNOCK_IN, WILD, Auto(rare=None))], SMALL, threads=threads)[2].estimates["vega", "auto"]
     assert "was chosen, but" in alone.note
     assert (beside.value, beside.stderr, beside.note) == (alone.value, alone.stderr, alone.note)
 
 
 def test_what_stands_beside_a_number_that_fell_back_is_still_compared_with_it_on_common_paths():
     survival, spare, check = Auto().candidates[4], Controlled(LikelihoodRatio()), LikelihoodRatio()
-    (reply,) = answer([job(KNOCK_IN, WILD, ranked(survival, spare), check)], SMALL, threads=1)
-    (both,) = answer([job(KNOCK_IN, WILD, spare, check)], SMALL, threads=1)
+    (reply,) = answer([task(KNOCK_IN, WILD, ranked(survival, spare), check)], SMALL, threads=1)
+    (both,) = answer([task(KNOCK_IN, WILD, spare, check)], SMALL, threads=1)
     assert reply.estimates["vega", "auto"].estimator == spare.name
     assert reply.difference("vega", "auto", check.name) == both.difference("vega", spare.name, check.name)
     assert reply.batches("vega", "auto")[0].tolist() == both.batches("vega", spare.name)[0].tolist()
@@ -135,7 +139,7 @@ def rounds(contract, greeks, plan, *candidates):
         return answer(pilots, small, threads=1, keep_going=True, pilot=True)
 
     settled = chosen(
-        [job(contract, cases.VOL, Auto(candidates=candidates, rare=None, pilot=2**15), names=greeks)], plan, run, prepared
+        [task(contract, cases.VOL, Auto(candidates=candidates, rare=None, pilot=2**15), names=greeks)], plan, run, prepared
     )
     return seen, settled[0].estimators[0].ranking
 

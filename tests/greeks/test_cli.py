@@ -59,9 +59,9 @@ def test_process_writes_a_report_and_leaves_with_zero(there):
 def test_bad_rows_are_told_and_leave_with_three(there, capsys):
     books.book(*GOOD, books.trade("bad", strike=-1.0)).to_csv("book.csv", index=False)
     assert main(["report", *COMMON, "--greeks", "delta, vega"]) == 3
-    said = capsys.readouterr()
-    assert "10 trades: 9 priced, 1 failed" in said.out
-    assert "1 of 10 trades have no number" in said.err
+    printed = capsys.readouterr()
+    assert "10 trades: 9 priced, 1 failed" in printed.out
+    assert "1 of 10 trades have no number" in printed.err
     assert list(pd.read_csv("out/errors.csv")["trade_id"]) == ["bad"]
     assert len(pd.read_csv("out/risk.csv")) == 10 * 2
 
@@ -110,9 +110,9 @@ def test_wrong_usage_leaves_with_two_and_writes_nothing(there, arguments, capsys
         code = error.code
     assert code == 2
     assert not Path("out").exists()
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    assert said.err or not arguments
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    assert printed.err or not arguments
 
 
 @pytest.mark.parametrize(
@@ -134,11 +134,11 @@ def test_wrong_usage_leaves_with_two_and_writes_nothing(there, arguments, capsys
 def test_fatal_error_is_one_line_and_leaves_with_one(there, prepare, words, capsys):
     prepare()
     assert main(["report", *COMMON]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("greeks: ")
-    assert said.err.count("\n") == 1
-    assert words in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("greeks: ")
+    assert printed.err.count("\n") == 1
+    assert words in printed.err
     if Path("out").is_dir():
         assert [path.name for path in Path("out").iterdir()] == ["thesis.tex"]
 
@@ -151,7 +151,10 @@ def test_version(capsys):
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys, greeks.commands.cli; greeks.commands.cli._parser().format_help(); print(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = (
+        "import sys; from greeks.commands import cli; cli._parser().format_help(); "
+        "print(sorted({m.split('.')[0] for m in sys.modules}))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     for heavy in ("numpy", "numba", "pandas", "scipy", "jinja2", "tqdm"):
         assert f"'{heavy}'" not in done.stdout
@@ -171,7 +174,7 @@ def test_run_that_is_stopped_leaves_the_report_before_it(there, sign, code):
     assert main(["report", *COMMON]) == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     endless = [*COMMON[:5], "--paths", str(2**30), "--threads", "2"]
-    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
+    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background task does not
     program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     with subprocess.Popen(
         [sys.executable, "-c", program, "report", *endless],

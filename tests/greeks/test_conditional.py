@@ -35,7 +35,7 @@ def test_under_heston_it_agrees_with_fourier_and_is_less_noisy(claim):
     greeks = (*GREEKS, "d_v0", "d_kappa", "d_theta", "d_xi", "d_rho")
     truth = sensitivities(claim, MODEL, MARKET, greeks=greeks, estimator=Exact())
     found = sensitivities(claim, MODEL, MARKET, greeks=greeks, estimator=Conditional(), plan=plan)
-    other = LikelihoodRatio() if claim.jumps else Pathwise()
+    other = LikelihoodRatio() if claim.discontinuous else Pathwise()
     noisy = sensitivities(claim, MODEL, MARKET, greeks=greeks, estimator=other, plan=plan)
     for g in greeks:
         assert abs(found[g].value - truth[g].value) < 4.0 * found[g].stderr, (g, found[g], truth[g].value)

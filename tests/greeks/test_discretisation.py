@@ -11,7 +11,7 @@ import greeks.engine.discretisation
 from greeks import Controlled, Exact, FiniteDifference, LikelihoodRatio, sensitivities
 from greeks.engine.run import answer
 from greeks.engine.sampler import GreekSampler, Shared
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.conditional import Conditional
 from greeks.greek import greek
 from greeks.portfolio.batch import Question, answers
@@ -19,7 +19,7 @@ from greeks.portfolio.read_trades import read_portfolio
 from pricers import GBM, Antithetic, Asian, Barrier, Digital, European, Heston, Market, Plan, price, schedule
 from pricers.engine.discretisation import coarser, halvings
 from pricers.models.scenario import Scenario
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 from pricers.random_numbers.sobol import Sobol
 from tests import books
 from tests.heston_cases import MARKET, OTHERS, SEVEN, strikes
@@ -42,21 +42,21 @@ def test_every_second_and_every_fourth_point_and_the_dates_are_left():
     assert coarser(8, np.array([1, 3]), 2).tolist() == [1, 3]
 
 
-def samplers(contracts, model, lattice, plan, estimator=LikelihoodRatio()):  # noqa: B008
+def samplers(contracts, model, time_grid, plan, estimator=LikelihoodRatio()):  # noqa: B008
     names = ("price", "delta", "vega")
-    jobs = [
-        Job(
+    tasks = [
+        GreekTask(
             contract=contract,
-            scene=Scenario(model=model, market=MARKET),
+            scenario=Scenario(model=model, market=MARKET),
             greeks=tuple(greek(name, model) for name in names),
             estimators=(estimator,),
             stream="X",
-            lattice=lattice,
+            time_grid=time_grid,
         )
         for contract in contracts
     ]
     shared = Shared()
-    return [GreekSampler(job, plan, shared) for job in jobs]
+    return [GreekSampler(task, plan, shared) for task in tasks]
 
 
 @pytest.mark.parametrize("sampling", [None, Antithetic(), Sobol()], ids=["pseudo-random", "antithetic", "sobol"])
@@ -68,8 +68,8 @@ def test_a_coarse_grid_has_the_same_brownian_paths(sampling):
         Asian(option="put", strike=98.0, fixings=DAYS[10:300:41]),
     ]
     uneven = tuple(np.cumsum(np.tile([0.001, 0.004, 0.002, 0.0005], 80)).tolist())
-    for lattice, chosen in ((DAYS, contracts), (uneven, [European(option="call", strike=100.0, expiry=uneven[250])])):
-        for levels in halvings(samplers(chosen, GBM(vol=0.2), lattice, plan), plan, 2):
+    for time_grid, chosen in ((DAYS, contracts), (uneven, [European(option="call", strike=100.0, expiry=uneven[250])])):
+        for levels in halvings(samplers(chosen, GBM(vol=0.2), time_grid, plan), plan, 2):
             assert len(levels) == 2
             for group in (moments for level in levels for moments in level):
                 assert np.abs(group.mean).max() < 1e-11
@@ -79,21 +79,21 @@ def test_a_coarse_grid_has_the_same_brownian_paths(sampling):
 def test_the_differences_are_those_of_paths_made_step_by_step():
     """Against a block on the coarse grid whose normals are put together here."""
     expiry, plan = 0.5, Plan(paths=1024, seed=3)
-    fine = MILD.lattice((expiry,))
+    fine = MILD.time_grid((expiry,))
     (sampler,) = samplers([European(option="call", strike=100.0, expiry=expiry)], MILD, fine, plan)
     (levels,) = halvings([sampler], plan, 1)
-    block = Block(seed=3, stream="X", lattice=fine, first=0, lanes=1024, factors=2)
+    block = Block(seed=3, stream="X", time_grid=fine, first=0, n_paths=1024, factors=2)
     values = []
     for by in (1, 2, 4):
         points = coarser(len(fine), np.array([len(fine) - 1]), by)
         steps, at = np.diff(fine, prepend=0.0), np.concatenate([[0], points + 1])
         walks = [np.vstack([np.zeros(1024), np.cumsum(np.sqrt(steps)[:, None] * block.normals(f), axis=0)]) for f in (0, 1)]
         coarse = tuple(fine[k] for k in points)
-        made = Block(seed=0, stream="", lattice=coarse, first=0, lanes=1024, factors=2)
+        made = Block(seed=0, stream="", time_grid=coarse, first=0, n_paths=1024, factors=2)
         roots = np.sqrt(np.diff(coarse, prepend=0.0))[:, None]
         for factor in (0, 1):
             made.once(("normals", factor), lambda walk=walks[factor][at], roots=roots: np.diff(walk, axis=0) / roots)
-        spot = MILD.paths(made, Observation((expiry,), coarse), MARKET).spot[-1]
+        spot = MILD.paths(made, ObservationDates((expiry,), coarse), MARKET).spot[-1]
         values.append(math.exp(-0.03 * expiry) * np.maximum(spot - 100.0, 0.0).mean())
     for level, (one, other) in zip(levels, itertools.pairwise(values), strict=True):
         assert level[0].value(level[0].only(0)) == pytest.approx(one - other, abs=1e-11)
@@ -113,19 +113,21 @@ def test_a_bias_has_the_same_bits_alone_and_in_a_book_with_any_threads():
         European(option="put", strike=100.0, expiry=DAYS[0]),
         *(European(option="put", strike=90.0 + k, expiry=DAYS[200 + k]) for k in range(8)),
     ]
-    plan, lattice = Plan(paths=2**14, seed=4), MILD.lattice(DAYS)
+    plan, time_grid = Plan(paths=2**14, seed=4), MILD.time_grid(DAYS)
 
-    def job(contract, lattice=lattice):
+    def task(contract, time_grid=time_grid):
         wanted = tuple(greek(name, MILD) for name in ("delta", "vega"))
-        scene = Scenario(model=MILD, market=MARKET)
-        return Job(contract=contract, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", lattice=lattice)
+        scenario = Scenario(model=MILD, market=MARKET)
+        return GreekTask(
+            contract=contract, scenario=scenario, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", time_grid=time_grid
+        )
 
-    together = bits(answer([job(c) for c in contracts], plan, threads=1))
-    assert together == bits(answer([job(c) for c in contracts[::-1]], plan, threads=2))[::-1]
+    together = bits(answer([task(c) for c in contracts], plan, threads=1))
+    assert together == bits(answer([task(c) for c in contracts[::-1]], plan, threads=2))[::-1]
     assert all(bias > 0.0 and error > 0.0 for row in together for _, _, bias, error in row)
     for contract, row in zip(contracts[:5], together, strict=False):
-        short = MILD.lattice(DAYS[: DAYS.index(contract.times[-1]) + 1])
-        assert bits(answer([job(contract, short)], plan)) == [row]
+        short = MILD.time_grid(DAYS[: DAYS.index(contract.times[-1]) + 1])
+        assert bits(answer([task(contract, short)], plan)) == [row]
 
 
 def test_a_books_grid_is_made_of_days_and_of_what_short_options_need():

@@ -76,7 +76,7 @@ def test_no_verdict_rests_on_paths_that_all_pay():
 
 def test_own_payoffs_that_all_pay_alike():
     """Delta was 4e-17 +- 0 and finite differences agreed; the truth is -0.0012 for a cash of 1e4."""
-    own = PathFunction(lambda spot: np.where(spot[-1] < 160.0, 1e4, 0.0), times=(0.25,), over="lanes")
+    own = PathFunction(lambda spot: np.where(spot[-1] < 160.0, 1e4, 0.0), times=(0.25,), over="paths")
     truth = exact_greeks(Digital(option="put", strike=160.0, expiry=0.25, cash=1e4), VOL, MARKET)
     assert truth["delta"] == pytest.approx(-0.0037, abs=5e-3)
     for estimator in (LikelihoodRatio(), FiniteDifference(), Auto()):
@@ -160,7 +160,7 @@ def test_a_target_is_not_reached_by_seeing_nothing():
 @pytest.mark.parametrize("estimator", [LikelihoodRatio(), Auto()], ids=lambda e: e.name)
 def test_stopping_at_a_target_leaves_the_mean(estimator):
     """At a probability of 4.7e-4, from 1,024 paths, the mean over seeds was 0.38 (likelihood ratio) and 0.67 of the truth."""
-    own = PathFunction(lambda spot: 1.0 * (spot[-1] > 195.0), times=(1.0,), over="lanes")
+    own = PathFunction(lambda spot: 1.0 * (spot[-1] > 195.0), times=(1.0,), over="paths")
     truth = exact_greeks(Digital(option="call", strike=195.0, expiry=1.0), VOL, MARKET)["price"]
     assert truth == pytest.approx(4.7e-4, rel=0.2)
     found = [greeks(own, estimator, ("price",), paths=1024, seed=s, stderr={"price": 6e-5})["price"] for s in range(60)]

@@ -219,10 +219,10 @@ def test_nested_toml_is_an_error_and_no_more(there, nested, where, capsys):
         assert main(["calibrate", "s.csv", "--market", "market.toml", "--out", "fit.toml"]) == 1
     else:
         assert _report() == 1
-    said = capsys.readouterr().err
-    assert said.startswith("greeks: ")
-    assert "RecursionError" not in said
-    assert len(said) < 1000
+    printed = capsys.readouterr().err
+    assert printed.startswith("greeks: ")
+    assert "RecursionError" not in printed
+    assert len(printed) < 1000
     with pytest.raises(InvalidInput):
         load_market("market.toml" if where != "fit.toml" else "fit.toml")
 
@@ -339,10 +339,10 @@ def test_nothing_of_a_foreign_file_is_quoted(there, capsys, key, content, allowe
     (there / "market" / "market.toml").write_text(text, encoding="utf-8")
     more = ["--allow-outside"] if allowed else []
     assert main(["report", "book.csv", "--market", "market/market.toml", "--out", "out", *more]) == 1
-    said = capsys.readouterr()
-    assert PASSWORD not in said.err + said.out
-    assert ("must lie in the market file's folder" in said.err) == (not allowed)
-    assert "--allow-outside" in said.err or allowed
+    printed = capsys.readouterr()
+    assert PASSWORD not in printed.err + printed.out
+    assert ("must lie in the market file's folder" in printed.err) == (not allowed)
+    assert "--allow-outside" in printed.err or allowed
 
 
 @pytest.mark.parametrize("name", ["../s.csv", "/etc/passwd", "sub/../../s.csv", "link.csv", "linked/s.csv"])

@@ -23,7 +23,7 @@ from greeks import (
     sensitivities,
 )
 from greeks.engine.run import answer, prepared
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.cross_entropy import PATHS, _log_densities, _moments, search
 from greeks.estimators.importance import _apply, _unseen, segments
 from greeks.greek import STANDARD, greek
@@ -235,7 +235,7 @@ def test_a_payment_that_nothing_changes_has_its_value_and_no_error():
     [
         Digital(option="call", strike=1e9, expiry=1.0),
         PathFunction(above, times=(1.0 / 365.0,), k=200.0),
-        PathFunction(lambda spot: np.where(spot[-1] > 170.0, np.nan, 0.0), times=(1.0,), over="lanes"),
+        PathFunction(lambda spot: np.where(spot[-1] > 170.0, np.nan, 0.0), times=(1.0,), over="paths"),
     ],
     ids=["never", "tomorrow", "NaN"],
 )
@@ -263,8 +263,8 @@ def test_an_event_in_an_order_is_right_or_not_resolved():
 def test_a_run_that_is_not_what_the_search_saw_is_not_resolved(monkeypatch):
     import greeks.estimators.importance as module
 
-    job = _job(Digital(option="call", strike=170.0, expiry=1.0))
-    (ready,) = prepared([job], Plan())
+    task = _task(Digital(option="call", strike=170.0, expiry=1.0))
+    (ready,) = prepared([task], Plan())
     estimator = ready.estimators[0]
     (right,) = answer([ready], Plan())
     assert right.estimates["price", IS.name].resolved
@@ -285,9 +285,11 @@ def test_a_run_that_is_not_what_the_search_saw_is_not_resolved(monkeypatch):
     assert "one path may make more than" in found.estimates["vega", IS.name].note
 
 
-def _job(contract, model=VOL, estimators=(IS,), **settings):
+def _task(contract, model=VOL, estimators=(IS,), **settings):
     wanted = tuple(greek(name, model) for name in NAMES)
-    return Job(contract=contract, scene=Scenario(model=model, market=MARKET), greeks=wanted, estimators=estimators, **settings)
+    return GreekTask(
+        contract=contract, scenario=Scenario(model=model, market=MARKET), greeks=wanted, estimators=estimators, **settings
+    )
 
 
 def _bits(answers):
@@ -299,11 +301,11 @@ def _bits(answers):
 )
 def test_same_bits_for_any_block_and_any_number_of_threads(sampling, monkeypatch):
     contracts = (PathFunction(above, times=MONTHS, k=160.0), Asian(option="call", strike=150.0, fixings=schedule(20, 1.0)))
-    jobs = [*(_job(c, estimators=(LikelihoodRatio(), IS)) for c in contracts), _job(contracts[0], HESTON)]
+    tasks = [*(_task(c, estimators=(LikelihoodRatio(), IS)) for c in contracts), _task(contracts[0], HESTON)]
     found = []
-    for lanes, threads in ((64, 2), (256, 1), (1024, 3)):
-        monkeypatch.setattr(pricers.engine.simulation, "_lanes", lambda samplers, lanes=lanes: lanes)
-        found.append(_bits(answer(jobs, Plan(paths=2**12, seed=5, steps_per_year=12, sampling=sampling), threads=threads)))
+    for n_paths, threads in ((64, 2), (256, 1), (1024, 3)):
+        monkeypatch.setattr(pricers.engine.simulation, "_n_paths", lambda samplers, n_paths=n_paths: n_paths)
+        found.append(_bits(answer(tasks, Plan(paths=2**12, seed=5, steps_per_year=12, sampling=sampling), threads=threads)))
     assert found[0] == found[1] == found[2]
 
 
@@ -315,29 +317,29 @@ def test_same_bits_alone_and_among_others():
         Asian(option="call", strike=150.0, fixings=days[29:365:30]),
     ]
     both, plan = (LikelihoodRatio(), IS), Plan(paths=3_000, seed=9)
-    together = _bits(answer([_job(c, stream="X", lattice=days, estimators=both) for c in contracts], plan))
-    backwards = _bits(answer([_job(c, stream="X", lattice=days, estimators=both) for c in contracts[::-1]], plan))[::-1]
+    together = _bits(answer([_task(c, stream="X", time_grid=days, estimators=both) for c in contracts], plan))
+    backwards = _bits(answer([_task(c, stream="X", time_grid=days, estimators=both) for c in contracts[::-1]], plan))[::-1]
     alone = [
-        _bits(answer([_job(c, stream="X", lattice=days[: days.index(c.times[-1]) + 1], estimators=both)], plan))[0]
+        _bits(answer([_task(c, stream="X", time_grid=days[: days.index(c.times[-1]) + 1], estimators=both)], plan))[0]
         for c in contracts
     ]
-    plain = [_bits(answer([_job(c, stream="X", lattice=days, estimators=both[:1])], plan))[0] for c in contracts]
+    plain = [_bits(answer([_task(c, stream="X", time_grid=days, estimators=both[:1])], plan))[0] for c in contracts]
     assert together == backwards == alone
     assert [found[::2] for found in together] == plain  # paths of the nominal law are as they were
-    assert together != _bits(answer([_job(c, stream="Y", lattice=days, estimators=both) for c in contracts], plan))
+    assert together != _bits(answer([_task(c, stream="Y", time_grid=days, estimators=both) for c in contracts], plan))
 
 
 def test_what_a_search_found_is_the_same_on_a_grid_of_days():
     days = tuple(k / 365.0 for k in range(1, 366))
     contract = PathFunction(above, times=(days[99], days[364]), k=level(1e-4))
     truth = _truth((Digital(option="call", strike=level(1e-4), expiry=1.0, cash=1.0),), VOL)
-    (found,) = answer([_job(contract, stream="X", lattice=days)], Plan(seed=1))
+    (found,) = answer([_task(contract, stream="X", time_grid=days)], Plan(seed=1))
     _assert_right({name: found.estimates[name, IS.name] for name in NAMES}, truth, 0.015)
 
 
 def test_paths_of_both_laws_are_compared_in_one_run():
     contract = PathFunction(above, times=MONTHS, k=level(0.05))
-    (found,) = answer([_job(contract, estimators=(LikelihoodRatio(), IS))], Plan(seed=1))
+    (found,) = answer([_task(contract, estimators=(LikelihoodRatio(), IS))], Plan(seed=1))
     for name in NAMES:
         gap, error, *_ = found.difference(name, "likelihood_ratio", IS.name)
         assert abs(gap) < 4.0 * error
@@ -354,7 +356,7 @@ def test_paths_are_added_until_an_error_is_reached():
 
 
 def test_what_a_search_found_can_be_sent_and_is_a_value():
-    (ready,) = prepared([_job(Digital(option="call", strike=170.0, expiry=1.0))], Plan())
+    (ready,) = prepared([_task(Digital(option="call", strike=170.0, expiry=1.0))], Plan())
     copy = pickle.loads(pickle.dumps(ready.estimators[0]))
     assert copy == ready.estimators[0]
     assert hash(copy) == hash(ready.estimators[0])
@@ -393,16 +395,16 @@ def test_what_it_cannot_do_is_refused():
         _estimates(contract, estimator=ImportanceSampling(Pathwise()))
 
 
-def test_a_payoff_that_fails_stops_its_own_job_alone():
+def test_a_payoff_that_fails_stops_its_own_task_alone():
     def broken(spot):
         raise ValueError("no")
 
-    jobs = [_job(PathFunction(broken, times=(1.0,), over="lanes")), _job(Digital(option="call", strike=170.0, expiry=1.0))]
-    failed, found = answer(jobs, Plan(paths=4096), keep_going=True)
+    tasks = [_task(PathFunction(broken, times=(1.0,), over="paths")), _task(Digital(option="call", strike=170.0, expiry=1.0))]
+    failed, found = answer(tasks, Plan(paths=4096), keep_going=True)
     assert isinstance(failed, ValueError)
     assert found.estimates["price", IS.name].resolved
     with pytest.raises(ValueError, match="no"):
-        answer(jobs[:1], Plan(paths=4096))
+        answer(tasks[:1], Plan(paths=4096))
 
 
 def test_segments_end_at_dates_and_halve_what_is_long():

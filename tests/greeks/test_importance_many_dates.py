@@ -8,7 +8,7 @@ from scipy.special import ndtri
 
 from greeks import Exact, ImportanceSampling, sensitivities
 from greeks.engine.run import answer, prepared
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.importance import _first_noise, _noise, unseen_points
 from greeks.greek import greek
 from pricers import GBM, Antithetic, AsianDigital, Barrier, Digital, Heston, Market, PathFunction, Plan, schedule
@@ -110,8 +110,8 @@ def test_weekly_dates_under_heston(payoff, k, exact, delta, vega):
 
 def _prepared(contract, model, names, plan):
     wanted = tuple(greek(name, model) for name in names)
-    job = Job(contract=contract, scene=Scenario(model=model, market=MARKET), greeks=wanted, estimators=(IS,))
-    return prepared([job], plan)[0]
+    task = GreekTask(contract=contract, scenario=Scenario(model=model, market=MARKET), greeks=wanted, estimators=(IS,))
+    return prepared([task], plan)[0]
 
 
 @pytest.mark.parametrize(
@@ -127,28 +127,28 @@ def _prepared(contract, model, names, plan):
     "plan", [Plan(paths=2**15, seed=4), Plan(paths=2**15, seed=4, sampling=Antithetic())], ids=["plain", "pairs"]
 )
 def test_every_control_has_mean_zero(contract, model, names, plan):
-    job = _prepared(contract, model, names, plan)
-    (found,) = answer([job], plan)
-    recipes = {g.name: job.estimators[0].recipe(g, contract, job.scene, plan) for g in job.greeks}
+    task = _prepared(contract, model, names, plan)
+    (found,) = answer([task], plan)
+    sample_specs = {g.name: task.estimators[0].sample_spec(g, contract, task.scenario, plan) for g in task.greeks}
     for name in names:
-        moments, recipe = found._moments[name], recipes[name]
-        rows = [moments.statistics(moments.only(row)) for row in range(1, 1 + recipe.controls)]
-        assert recipe.reweighting.still is not None
+        moments, sample_spec = found._moments[name], sample_specs[name]
+        rows = [moments.statistics(moments.only(row)) for row in range(1, 1 + sample_spec.controls)]
+        assert sample_spec.reweighting.still is not None
         assert rows[-1].stderr > 0.0  # the last one compares with paths without noise
         for row, control in enumerate(rows, start=1):
             assert abs(control.value) < 4.5 * control.stderr, (name, row, control)
 
 
 def test_still_paths_have_the_same_coordinates_and_no_noise():
-    ends, dates, lattice = (3, 7, 12), (2, 3, 7, 9, 12), tuple(np.cumsum(np.linspace(0.01, 0.12, 12)).tolist())
+    ends, dates, time_grid = (3, 7, 12), (2, 3, 7, 9, 12), tuple(np.cumsum(np.linspace(0.01, 0.12, 12)).tolist())
     law = Tilted(mixture=Mixture(spheres=((0.5, 1.0), (0.5, 2.0))), ends=ends, dates=dates, factors=2)
-    block = Block(seed=1, stream="s", lattice=lattice, first=0, lanes=64, paths=64, sampling=law, factors=2)
+    block = Block(seed=1, stream="s", time_grid=time_grid, first=0, n_paths=64, paths=64, sampling=law, factors=2)
     still = block.under(Tilted(mixture=law.mixture, ends=ends, dates=dates, factors=2, still=7))
     assert np.array_equal(still.coordinates(), block.coordinates())
     assert np.array_equal(still.normals(1), block.normals(1))
     assert np.array_equal(still.normals(0)[7:], block.normals(0)[7:])
     assert not np.isclose(still.normals(0)[:7], block.normals(0)[:7]).any()
-    steps = np.diff(np.array(lattice), prepend=0.0)
+    steps = np.diff(np.array(time_grid), prepend=0.0)
     for segment, (start, end) in enumerate(((0, 3), (3, 7), (7, 12))):
         scale = np.sqrt(steps[start:end] / steps[start:end].sum())
         for drawn in (block, still):
@@ -158,7 +158,7 @@ def test_still_paths_have_the_same_coordinates_and_no_noise():
     residual, seen, variance = block.split()
     quiet, same, _ = still.split()
     walk = np.cumsum(np.sqrt(steps)[:, None] * block.normals(0), axis=0)[np.array(dates) - 1]
-    lengths = np.diff(np.array(lattice)[np.array(dates) - 1], prepend=0.0)
+    lengths = np.diff(np.array(time_grid)[np.array(dates) - 1], prepend=0.0)
     assert residual + seen == pytest.approx(np.diff(walk, axis=0, prepend=0.0) / np.sqrt(lengths)[:, None])
     assert same == pytest.approx(seen)
     assert quiet[:3] == pytest.approx(np.zeros((3, 64)), abs=1e-14)
@@ -201,6 +201,6 @@ def test_where_coordinates_see_all_there_is_nothing_to_leave_out():
 
 def test_events_on_few_dates_have_no_paths_to_compare_with():
     contract = PathFunction(above, times=MONTHS, k=level(1e-3))
-    job = _prepared(contract, VOL, NAMES, Plan())
-    for g in job.greeks:
-        assert job.estimators[0].recipe(g, contract, job.scene, Plan()).reweighting.still is None
+    task = _prepared(contract, VOL, NAMES, Plan())
+    for g in task.greeks:
+        assert task.estimators[0].sample_spec(g, contract, task.scenario, Plan()).reweighting.still is None

@@ -38,20 +38,20 @@ def _report(*more):
     return main(["report", "book.csv", "--market", "market.toml", "--out", "out", *more])
 
 
-def _blocks_of_before(samples, lanes, workers):
+def _blocks_of_before(samples, n_paths, workers):
     """The list that was built before blocks were generated."""
-    blocks = [(first, lanes) for first in range(0, samples, lanes)]
-    if workers == 1 or len(blocks) < _MANY * workers or lanes % (4 * ATOM):
+    blocks = [(first, n_paths) for first in range(0, samples, n_paths)]
+    if workers == 1 or len(blocks) < _MANY * workers or n_paths % (4 * ATOM):
         return blocks
-    start, quarter = blocks[-workers][0], lanes // 4
+    start, quarter = blocks[-workers][0], n_paths // 4
     return blocks[:-workers] + [(first, quarter) for first in range(start, samples, quarter)]
 
 
 @pytest.mark.parametrize("samples", [1, 63, 64, 65, 1024, 50_001, 2**19, 2**19 - 1])
-@pytest.mark.parametrize("lanes", [64, 192, 256, 1024, 16_384])
+@pytest.mark.parametrize("n_paths", [64, 192, 256, 1024, 16_384])
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
-def test_blocks_are_those_of_before(samples, lanes, workers):
-    assert list(_blocks(samples, lanes, workers)) == _blocks_of_before(samples, lanes, workers)
+def test_blocks_are_those_of_before(samples, n_paths, workers):
+    assert list(_blocks(samples, n_paths, workers)) == _blocks_of_before(samples, n_paths, workers)
 
 
 def test_blocks_of_any_number_of_paths_take_no_memory():
@@ -68,16 +68,16 @@ def test_blocks_of_any_number_of_paths_take_no_memory():
 @pytest.mark.parametrize("more", [[], ["--threads", "1"], ["--estimator", "auto"]])
 def test_paths_beyond_a_life_time_are_refused_at_once_with_the_number_and_the_way_out(there, capsys, more):
     assert _report("--paths", "1000000000000000", *more) == 1
-    said = capsys.readouterr().err
+    printed = capsys.readouterr().err
     for words in ("paths must be at most", "1,000,000,000,000,000 paths over 1 dates", "days", "--no-limits", "ask for fewer"):
-        assert words in said
-    assert said.count("\n") == 1
+        assert words in printed
+    assert printed.count("\n") == 1
     assert not Path("out").exists()
 
 
 def test_paths_that_were_listed_block_by_block_need_no_memory_and_end_when_asked_to(there):
     """A run of 10**12 paths took 5.3 GB for its list of blocks before it started; now it runs until it is stopped."""
-    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2); import greeks.commands.cli; greeks.commands.cli.main()"
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (6 * 2**30,) * 2); from greeks.commands import cli; cli.main()"
     command = [sys.executable, "-c", limited, "report", "book.csv", "--market", "market.toml", "--out", "out"]
     process = subprocess.Popen([*command, "--paths", str(10**12), "--no-limits"], stderr=subprocess.PIPE, text=True)
     with pytest.raises(subprocess.TimeoutExpired):
@@ -145,9 +145,9 @@ def test_huge_file_is_refused_by_its_size_unless_allowed(there, capsys):
     with Path("book.csv").open("ab") as file:
         file.truncate(inputs.MOST_BYTES + 1)  # sparse
     assert _report("--paths", "100") == 1
-    said = capsys.readouterr().err
-    assert "has 268 MB, and at most 268 MB are read" in said
-    assert "--allow-large-files" in said
+    printed = capsys.readouterr().err
+    assert "has 268 MB, and at most 268 MB are read" in printed
+    assert "--allow-large-files" in printed
     books.book(books.trade("1")).to_csv("book.csv", index=False)
     with pytest.raises(InvalidInput, match="at most 0 MB are read"):
         inputs.content(Path("book.csv"), 10)
@@ -194,7 +194,8 @@ def test_memory_of_a_large_book_is_that_of_its_results():
     """Of 4,000 trades: less than 8 kB for each number above a small book's, and less than the estimate before the run."""
     rows = [books.trade(f"{n}", strike=80.0 + n % 400 / 10) for n in range(4000)]
     program = (
-        "import resource, sys; sys.path.insert(0, 'tests'); import books; from greeks.portfolio.risk import risk_run; from pricers import Plan\n"
+        "import resource, sys; sys.path.insert(0, 'tests'); import books\n"
+        "from greeks.portfolio.risk import risk_run; from pricers import Plan\n"
         "rows = [books.trade(str(n), strike=80.0 + n % 400 / 10) for n in range(int(sys.argv[1]))]\n"
         "risk_run(books.book(*rows), books.MARKET, plan=Plan(paths=1000), threads=2)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"

@@ -22,11 +22,11 @@ from greeks import (
 from pricers import AsianDigital, Barrier, Digital, European, Heston, PathFunction, Plan, schedule
 from pricers.paths.discounting import Discounting
 from pricers.paths.paths import Law, Paths
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho")
 DATES = (0.2, 0.45, 0.5)
-JUMPING = {name: c for name, c in (cases.EXACT | cases.SAMPLED).items() if c.jumps} | {
+JUMPING = {name: c for name, c in (cases.EXACT | cases.SAMPLED).items() if c.discontinuous} | {
     kind: Barrier(option="call", strike=99.0, barrier=level, kind=kind, monitoring=DATES, rebate=2.0)
     for kind, level in (("down-and-out", 92.0), ("down-and-in", 92.0), ("up-and-out", 111.0), ("up-and-in", 111.0))
 }
@@ -39,28 +39,28 @@ def found(contract, estimator, names=GREEKS, model=cases.VOL, market=cases.FLAT,
 
 
 def block_of(contract):
-    block = Block(seed=5, stream="", lattice=contract.times, first=0, lanes=256)
-    return cases.VOL.paths(block, Observation(contract.times, contract.times), cases.FLAT)
+    block = Block(seed=5, stream="", time_grid=contract.times, first=0, n_paths=256)
+    return cases.VOL.paths(block, ObservationDates(contract.times, contract.times), cases.FLAT)
 
 
 @pytest.mark.parametrize("name", JUMPING)
-def test_a_payoff_is_what_its_jump_says(name):
+def test_a_payoff_is_what_its_discontinuity_says(name):
     contract = JUMPING[name]
     path = block_of(contract)
-    jump = contract.jump
-    below, above = jump.sides(path)
-    paid = np.where(jump.distance(path) > 0.0, above, below)
+    discontinuity = contract.discontinuity
+    below, above = discontinuity.sides(path)
+    paid = np.where(discontinuity.distance(path) > 0.0, above, below)
     assert paid == pytest.approx(contract.payoff(path), rel=1e-15)
-    assert len(np.unique(jump.distance(path) > 0.0)) == 2
+    assert len(np.unique(discontinuity.distance(path) > 0.0)) == 2
 
 
 @pytest.mark.parametrize("name", JUMPING)
-@pytest.mark.parametrize("shape", ["[time, lane]", "[time, 1]"])
-def test_the_slopes_of_a_jump_are_differences(name, shape):
+@pytest.mark.parametrize("shape", ["[time, path]", "[time, 1]"])
+def test_the_slopes_of_a_discontinuity_are_differences(name, shape):
     contract = JUMPING[name]
     path, h = block_of(contract), 1e-6
     rng = np.random.default_rng(2)
-    tangent = rng.normal(size=(len(contract.times), path.spot.shape[1] if shape == "[time, lane]" else 1))
+    tangent = rng.normal(size=(len(contract.times), path.spot.shape[1] if shape == "[time, path]" else 1))
 
     class Written(Law):
         def score(self, parameters):
@@ -72,14 +72,14 @@ def test_the_slopes_of_a_jump_are_differences(name, shape):
     def moved(by):
         spot = path.spot * np.exp(by * tangent)
         return Paths(
-            times=path.times, lanes=path.lanes, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=Written()
+            times=path.times, n_paths=path.n_paths, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=Written()
         )
 
-    jump, here = contract.jump, moved(0.0)
+    discontinuity, here = contract.discontinuity, moved(0.0)
     for slope, value in (
-        (jump.distance_slope(here, "vol"), jump.distance),
-        (jump.side_slopes(here, "vol")[0], lambda p: jump.sides(p)[0]),
-        (jump.side_slopes(here, "vol")[1], lambda p: jump.sides(p)[1]),
+        (discontinuity.distance_slope(here, "vol"), discontinuity.distance),
+        (discontinuity.side_slopes(here, "vol")[0], lambda p: discontinuity.sides(p)[0]),
+        (discontinuity.side_slopes(here, "vol")[1], lambda p: discontinuity.sides(p)[1]),
     ):
         difference = (np.asarray(value(moved(h))) - np.asarray(value(moved(-h)))) / (2.0 * h)
         assert np.broadcast_to(slope, difference.shape) == pytest.approx(difference, rel=1e-6, abs=1e-5)
@@ -134,7 +134,7 @@ def test_what_they_refuse(estimator):
     with pytest.raises(NotApplicable, match=r"a barrier payoff has none; use Pathwise\(\)"):
         ask(cases.EXACT["touched down-and-in call"])
     with pytest.raises(NotApplicable, match=r"does not say where; use LikelihoodRatio\(\)"):
-        ask(PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="lanes"))
+        ask(PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="paths"))
     with pytest.raises(NotApplicable, match=r"has no volga; use LikelihoodRatio\(\)"):
         ask(cases.EXACT["digital call"], "volga")
     for width in (0.0, -1.0, math.nan):

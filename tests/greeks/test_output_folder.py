@@ -400,9 +400,9 @@ def test_output_that_cannot_be_written_is_refused_before_computing(there, monkey
     before = output.snapshot(there)
     monkeypatch.setattr("greeks.commands.cli._computed", _computes)
     assert _report(out) == 1
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert printed.count("\n") == 1
     assert output.snapshot(there) == before
 
 

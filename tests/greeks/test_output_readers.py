@@ -30,9 +30,9 @@ def _child(run):
 
 def _result(child, reading):
     with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read()
+        printed = pipe.read()
     assert os.waitpid(child, 0)[1] == 0
-    return json.loads(said)
+    return json.loads(printed)
 
 
 def _opened_until(out, stop):

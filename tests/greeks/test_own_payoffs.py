@@ -18,7 +18,7 @@ from greeks import (
     sensitivities,
 )
 from greeks.engine.run import answer
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.greek import greek
 from pricers import GBM, Asian, European, Heston, Market, PathFunction, Plan, PseudoRandom, schedule
 from pricers.contracts import path_function
@@ -42,7 +42,7 @@ def at_the_money(path, initial_spot):
     return max(path[-1] - initial_spot, 0.0)
 
 
-def at_the_money_over_lanes(spot, initial_spot):
+def at_the_money_over_paths(spot, initial_spot):
     return np.maximum(spot[-1] - initial_spot, 0.0)
 
 
@@ -52,7 +52,7 @@ def floating_fall(path, initial_spot):
 
 @pytest.mark.parametrize("estimator", [LikelihoodRatio(), Pathwise(), FiniteDifference()], ids=lambda e: e.name)
 @pytest.mark.parametrize(
-    ("function", "over"), [(at_the_money, "path"), (at_the_money_over_lanes, "lanes"), (floating_fall, "path")]
+    ("function", "over"), [(at_the_money, "path"), (at_the_money_over_paths, "paths"), (floating_fall, "path")]
 )
 def test_delta_of_a_payoff_that_knows_todays_spot(function, over, estimator):
     contract = PathFunction(function, times=MONTHLY, over=over, continuous=True)
@@ -152,14 +152,14 @@ def asian(path, k):
     return max(path.mean() - k, 0.0)
 
 
-def asian_over_lanes(spot, k):
+def asian_over_paths(spot, k):
     return np.maximum(spot.mean(axis=0) - k, 0.0)
 
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho", "vanna")
 
 
-@pytest.mark.parametrize(("function", "over"), [(asian, "path"), (asian_over_lanes, "lanes")])
+@pytest.mark.parametrize(("function", "over"), [(asian, "path"), (asian_over_paths, "paths")])
 @pytest.mark.parametrize("model", [MODEL, HESTON], ids=lambda m: m.kind)
 def test_pathwise_greeks_without_a_gradient(function, over, model):
     greeks = GREEKS if model is MODEL else (*GREEKS[:-1], "d_xi", "d_rho", "d_theta")
@@ -198,8 +198,8 @@ def test_the_derivative_does_not_depend_on_blocks_or_threads():
 
 
 def test_auto_chooses_among_all_that_apply():
-    def of(**said):
-        own = PathFunction(asian, times=MONTHLY, k=100.0, **said)
+    def of(**printed):
+        own = PathFunction(asian, times=MONTHLY, k=100.0, **printed)
         return found(own, Auto(), ("delta", "vega"), plan=replace(PLAN, sampling=PseudoRandom()))
 
     def gradient(spot, k):
@@ -221,7 +221,7 @@ def digital(path, k):
 
 
 @pytest.mark.parametrize(
-    ("contract", "said"),
+    ("contract", "printed"),
     [
         (lambda: PathFunction(digital, times=(0.5, 1.0), k=100.0, continuous=True), "digital jumps between 0 and 1"),
         (lambda: PathFunction(digital, times=(0.5, 1.0), k=100.0, gradient=lambda spot, k: 0.0 * spot), "digital jumps between"),
@@ -229,26 +229,26 @@ def digital(path, k):
     ],
 )
 @pytest.mark.parametrize("estimator", [None, LikelihoodRatio(), FiniteDifference(), Pathwise()])
-def test_a_wrong_payoff_never_reaches_a_path(contract, said, estimator, monkeypatch):
+def test_a_wrong_payoff_never_reaches_a_path(contract, printed, estimator, monkeypatch):
     def simulated(samplers, *args, **kwargs):
         assert not samplers, "paths were simulated"
         return []
 
     monkeypatch.setattr("greeks.engine.run.simulate", simulated)
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=printed):
         sensitivities(contract(), MODEL, MARKET, greeks=("delta",), estimator=estimator, plan=Plan(paths=2**12, seed=1))
-    with pytest.raises(InvalidInput, match=said):
+    with pytest.raises(InvalidInput, match=printed):
         crosscheck(contract(), MODEL, MARKET, greeks=("delta",), plan=Plan(paths=2**12, seed=1))
 
 
 def test_in_a_batch_a_wrong_payoff_is_a_reason():
-    def job(contract):
-        scene = Scenario(model=MODEL, market=MARKET)
-        return Job(contract=contract, scene=scene, greeks=(greek("delta", MODEL),), estimators=(LikelihoodRatio(),))
+    def task(contract):
+        scenario = Scenario(model=MODEL, market=MARKET)
+        return GreekTask(contract=contract, scenario=scenario, greeks=(greek("delta", MODEL),), estimators=(LikelihoodRatio(),))
 
     wrong = PathFunction(lambda path: path[12] if path[-1] > 140.0 else 0.0, times=MONTHLY)
     good = PathFunction(digital, times=MONTHLY, k=100.0)
-    one, other = answer([job(wrong), job(good)], Plan(paths=2**12, seed=1), keep_going=True)
+    one, other = answer([task(wrong), task(good)], Plan(paths=2**12, seed=1), keep_going=True)
     assert isinstance(one, InvalidInput)
     assert "IndexError" in str(one)
     assert math.isfinite(other.estimates["delta", "likelihood_ratio"].value)

@@ -16,7 +16,7 @@ from greeks.estimators.preintegrated import _integrate, _integrated
 from pricers import Asian, AsianDigital, Barrier, European, FullTruncationEuler, Heston, Market, Plan, Sobol, schedule
 from pricers.errors import InvalidInput
 from pricers.paths.requests import PathRequest, Wanted
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 GREEKS = ("price", "delta", "gamma", "vega", "rho", "theta", "dividend_rho")
 DATES = (0.1, 0.25, 0.6, 0.7, 1.0)
@@ -74,17 +74,17 @@ class Twin:
 @pytest.mark.parametrize("contract", list(contracts()), ids=lambda c: f"{c.family} {c.option} {c.average} {len(c.past_fixings)}")
 def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences(contract, model):
     market = Market(spot=100.0, rate=0.05, dividend=0.02)
-    lattice = model.lattice(DATES, 20)
-    block = Block(seed=3, stream="", lattice=lattice, first=0, lanes=150, factors=model.factors)
-    path = model.paths(block, Observation(DATES, lattice), market)
+    time_grid = model.time_grid(DATES, 20)
+    block = Block(seed=3, stream="", time_grid=time_grid, first=0, n_paths=150, factors=model.factors)
+    path = model.paths(block, ObservationDates(DATES, time_grid), market)
     found = _integrated(contract.on_average, 100.0 * np.exp(market.log_growth(DATES)), path)
     _integrate(found, keep=True)
     steps = path.law.steps(("spot",))
-    for lane in (0, 13, 149):
-        mean, stdev = (np.broadcast_to(x, steps.normals.shape)[:, lane].tolist() for x in (steps.mean, steps.stdev))
-        twin = Twin(contract, 100.0, mean, stdev, steps.normals[:, lane].tolist())
+    for path in (0, 13, 149):
+        mean, stdev = (np.broadcast_to(x, steps.normals.shape)[:, path].tolist() for x in (steps.mean, steps.stdev))
+        twin = Twin(contract, 100.0, mean, stdev, steps.normals[:, path].tolist())
         scale = contract.cash if isinstance(contract, AsianDigital) else 10.0
-        assert found.value[lane] == pytest.approx(twin.expectation(), rel=1e-10, abs=1e-11 * scale)
+        assert found.value[path] == pytest.approx(twin.expectation(), rel=1e-10, abs=1e-11 * scale)
         for j in (0, 2, 4):
             for values, name, slope in ((mean, "mean", found.by[0]), (stdev, "stdev", found.by[1])):
                 h = 2e-3 * stdev[j]
@@ -93,10 +93,10 @@ def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences
                     moved = [x + k * h * (i == j) for i, x in enumerate(values)]
                     ends.append(twin.expectation(**{name: moved}))
                 difference = (ends[0] - 8.0 * ends[1] + 8.0 * ends[2] - ends[3]) / (12.0 * h)
-                assert slope[j, lane] == pytest.approx(difference, rel=1e-6, abs=1e-6 * scale), (name, j)
+                assert slope[j, path] == pytest.approx(difference, rel=1e-6, abs=1e-6 * scale), (name, j)
         v = [twin.expectation(spot=100.0 + k) for k in (-0.4, -0.2, 0.0, 0.2, 0.4)]
         second = (-v[0] + 16.0 * v[1] - 30.0 * v[2] + 16.0 * v[3] - v[4]) / (12.0 * 0.04)
-        assert found.bend[lane] / 100.0**2 == pytest.approx(second, rel=1e-6, abs=1e-9 * scale)
+        assert found.second[path] / 100.0**2 == pytest.approx(second, rel=1e-6, abs=1e-9 * scale)
 
 
 @pytest.mark.parametrize("contract", list(contracts()), ids=lambda c: f"{c.family} {c.option} {c.average} {len(c.past_fixings)}")
@@ -104,11 +104,11 @@ def test_slopes_summed_on_the_way_are_those_of_the_dates_whatever_was_foreseen(c
     """Parameters that are known ahead are summed date by date, others later; either way they are the chain rule's sum over dates."""
     market, forward = Market(spot=100.0, rate=0.05, dividend=0.02), 100.0 * np.exp(0.03 * np.array(DATES))
     model, names = cases.VOL, ("rate", "time", "vol")
-    look = Observation(DATES, DATES)
+    look = ObservationDates(DATES, DATES)
     slopes, gradients = [], []
     for steps in (frozenset(), frozenset({"spot", "vol"}), frozenset(names)):
-        request = PathRequest(market=market, stretch=1.0, observed=look, wanted=Wanted(steps=steps))
-        block = Block(seed=3, stream="", lattice=DATES, first=0, lanes=150)
+        request = PathRequest(market=market, time_scale=1.0, dates=look, wanted=Wanted(steps=steps))
+        block = Block(seed=3, stream="", time_grid=DATES, first=0, n_paths=150)
         path = model.simulator({model: [request]}).paths(block, request)
         found = _integrated(contract.on_average, forward, path)
         slopes.append([found.slopes(path, name)[0].copy() for name in names])
@@ -127,9 +127,9 @@ def test_slopes_summed_on_the_way_are_those_of_the_dates_whatever_was_foreseen(c
 def test_controls_have_mean_zero():
     """By the law of large numbers, and each one really moves."""
     for model in (cases.VOL, HESTON):
-        lattice = model.lattice(DATES, 12)
-        block = Block(seed=8, stream="", lattice=lattice, first=0, lanes=2**16, factors=model.factors)
-        path = model.paths(block, Observation(DATES, lattice), cases.CURVE)
+        time_grid = model.time_grid(DATES, 12)
+        block = Block(seed=8, stream="", time_grid=time_grid, first=0, n_paths=2**16, factors=model.factors)
+        path = model.paths(block, ObservationDates(DATES, time_grid), cases.CURVE)
         claim = Asian(option="call", strike=100.0, fixings=DATES).on_average
         found = _integrated(claim, 100.0 * np.exp(cases.CURVE.log_growth(DATES)), path)
         assert len(found.controls) == 5
@@ -143,9 +143,9 @@ def test_controls_have_mean_zero():
             assert stderr < 0.5
 
 
-def two_dates(contract, spot, vol, rate, dividend, stretch):
+def two_dates(contract, spot, vol, rate, dividend, time_scale):
     """Price on the average of two fixings: Black-Scholes for the second given the first, by quadrature over the first."""
-    t1, t2 = (stretch * t for t in contract.fixings)
+    t1, t2 = (time_scale * t for t in contract.fixings)
     side = 1.0 if contract.option == "call" else -1.0
     s1, s2 = vol * math.sqrt(t1), vol * math.sqrt(t2 - t1)
     growth = math.exp((rate - dividend) * (t2 - t1))
@@ -170,7 +170,7 @@ def two_dates(contract, spot, vol, rate, dividend, stretch):
 @pytest.mark.parametrize("family", [Asian, AsianDigital])
 def test_two_fixings_agree_with_quadrature(family, option):
     contract = family(option=option, strike=101.0, fixings=(0.4, 1.0))
-    at = {"spot": 100.0, "vol": 0.2, "rate": 0.05, "dividend": 0.02, "stretch": 1.0}
+    at = {"spot": 100.0, "vol": 0.2, "rate": 0.05, "dividend": 0.02, "time_scale": 1.0}
 
     def slope(name, h):
         ends = [two_dates(contract, **(at | {name: at[name] + k * h})) for k in (-2, -1, 1, 2)]
@@ -184,7 +184,7 @@ def test_two_fixings_agree_with_quadrature(family, option):
         "vega": slope("vol", 1e-3),
         "rho": slope("rate", 1e-3),
         "dividend_rho": slope("dividend", 1e-3),
-        "theta": -slope("stretch", 1e-3),
+        "theta": -slope("time_scale", 1e-3),
     }
     for plan in (Plan(paths=2**15, seed=4), Plan(paths=2**15, seed=4, sampling=Sobol(scrambles=32))):
         found = sensitivities(contract, cases.VOL, cases.FLAT, greeks=GREEKS, estimator=Preintegrated(), plan=plan)
@@ -366,7 +366,7 @@ def test_without_noise_there_is_nothing_to_control():
         assert with_controls[g].value == pytest.approx(without[g].value, rel=1e-9)
         assert with_controls[g].stderr == pytest.approx(without[g].stderr, rel=1e-6)
     with pytest.raises(InvalidInput, match="must look at"):
-        Controlled(Pathwise(), claims=(European(option="call", strike=1.0, expiry=0.3),)).recipe(*_asked(contract, plan))
+        Controlled(Pathwise(), claims=(European(option="call", strike=1.0, expiry=0.3),)).sample_spec(*_asked(contract, plan))
 
 
 def _asked(contract, plan):

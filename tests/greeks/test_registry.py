@@ -58,7 +58,7 @@ def test_estimator_that_breaks_when_it_is_made_is_told(with_another):
         def __post_init__(self):
             raise TypeError("a mistake of its author's")
 
-        def recipe(self, greek, contract, scene, plan):
+        def sample_spec(self, greek, contract, scenario, plan):
             raise NotImplementedError
 
     with_another(Broken)
@@ -71,10 +71,10 @@ def test_new_estimator_can_be_asked_for_at_once(with_another):
     class Plain(PathEstimator):
         name: ClassVar[str] = "plain_average"
 
-        def recipe(self, greek, contract, scene, plan):
+        def sample_spec(self, greek, contract, scenario, plan):
             if greek.parameters:
                 raise NotApplicable("the plain average has only a price; use LikelihoodRatio()")
-            return LikelihoodRatio().recipe(greek, contract, scene, plan)
+            return LikelihoodRatio().sample_spec(greek, contract, scenario, plan)
 
     with_another(Plain)
     assert sensitivities(CALL, MODEL, MARKET, greeks=("price",), estimator="plain_average", plan=Plan(paths=4096))[
@@ -89,8 +89,8 @@ def test_name_that_contains_another_is_another_method(monkeypatch):
     class Inexact(PathEstimator):
         name: ClassVar[str] = "inexact"
 
-        def recipe(self, greek, contract, scene, plan):
-            return LikelihoodRatio().recipe(greek, contract, scene, plan)
+        def sample_spec(self, greek, contract, scenario, plan):
+            return LikelihoodRatio().sample_spec(greek, contract, scenario, plan)
 
     scenario = Scenario(model=MODEL, market=MARKET)
     assert check_of(Inexact(), greek("delta", MODEL), CALL, scenario, Plan()).name == "exact"

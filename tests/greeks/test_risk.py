@@ -401,7 +401,7 @@ def test_calculation_that_breaks_down_fails_its_own_trade(monkeypatch):
 
 
 def test_formula_that_breaks_down_is_no_check_and_loses_no_number(monkeypatch):
-    def broken(self, greek, contract, scene):
+    def broken(self, greek, contract, scenario):
         raise ZeroDivisionError
 
     monkeypatch.setattr(Exact, "value", broken)
@@ -425,8 +425,8 @@ def test_number_without_bounds_is_not_finite_and_never_zero():
 
 
 def _check(contract, estimator, name="delta"):
-    scene = Scenario(model=GBM(vol=0.2), market=books.MARKET.underlyings["X"].market)
-    found = check_of(estimator, greek(name, scene.model), contract, scene, PLAN)
+    scenario = Scenario(model=GBM(vol=0.2), market=books.MARKET.underlyings["X"].market)
+    found = check_of(estimator, greek(name, scenario.model), contract, scenario, PLAN)
     return found.name if found else None
 
 
@@ -468,10 +468,10 @@ def test_distance_from_a_formula_is_in_errors_of_the_number():
 
 
 def test_wrong_number_differs(monkeypatch):
-    recipe = LikelihoodRatio.recipe
+    sample_spec = LikelihoodRatio.sample_spec
 
-    def shifted(self, greek, contract, scene, plan):
-        made = recipe(self, greek, contract, scene, plan)
+    def shifted(self, greek, contract, scenario, plan):
+        made = sample_spec(self, greek, contract, scenario, plan)
 
         def samples(paths, out):
             made.samples(paths, out)
@@ -479,7 +479,7 @@ def test_wrong_number_differs(monkeypatch):
 
         return replace(made, samples=samples)
 
-    monkeypatch.setattr(LikelihoodRatio, "recipe", shifted)
+    monkeypatch.setattr(LikelihoodRatio, "sample_spec", shifted)
     plan = Plan(paths=2**14)
     run = risk_run(books.book(books.trade("1")), books.MARKET, greeks=("delta",), plan=plan, estimator="likelihood_ratio")
     assert run.verdicts == {"differ": 1}
@@ -588,7 +588,7 @@ def test_event_that_hardly_a_path_sees_is_not_called_a_difference(barrier):
 
 
 @pytest.mark.parametrize("rebate", [0.0, 5.0])
-def test_dead_barrier_is_worth_its_rebate_and_agrees(rebate):
+def test_dead_barrier_is_value_its_rebate_and_agrees(rebate):
     dead = books.trade(
         "1", contract="barrier", barrier=120.0, kind="up-and-out", monitoring="monthly", rebate=rebate, touched=True
     )

@@ -23,7 +23,7 @@ CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"
 
 @pytest.fixture(autouse=True)
 def _as_in_the_foreground():
-    """SIGINT is heeded, also where the tests run as a shell's background job, which ignores it."""
+    """SIGINT is heeded, also where the tests run as a shell's background task, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -43,7 +43,7 @@ def _report(*more):
 
 @pytest.mark.parametrize("sign", CODES)
 def test_process_that_is_asked_to_end_says_so_and_leaves_nothing(there, sign):
-    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
+    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background task does not
     program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     command = ["report", "book.csv", "--market", "market.toml", "--out", "a/b/out", "--paths", str(2**34), "--threads", "2"]
     before = output.snapshot(there)
@@ -84,12 +84,12 @@ def test_signal_while_the_report_is_written_leaves_the_old_or_the_new_one(there,
     before = output.whole("out"), Path("out/manifest.json").read_bytes()
     code, word = CODES[sign]
     assert _report("--seed", "2") == code
-    said = capsys.readouterr()
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert printed.out == ""
     changed = Path("out/manifest.json").read_bytes() != before[1]
     assert changed == (stage != "greeks.report.tables._csv")
     what = "out had been written by then" if changed else "what was in out is as it was"
-    assert said.err == f"greeks: {word}; {what}\n"
+    assert printed.err == f"greeks: {word}; {what}\n"
     output.whole("out")
     assert not any(marks.is_ours(name) for name in output.names("out"))
     assert output.names(there) == ["book.csv", "market.toml", "out"]

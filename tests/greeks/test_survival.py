@@ -9,11 +9,11 @@ from scipy.integrate import quad
 from scipy.special import ndtr, ndtri
 
 from greeks import Conditional, Controlled, Exact, OneStepSurvival, sensitivities
-from greeks.estimators.conditional import Claim, Total
+from greeks.estimators.conditional import Claim, TotalReturn
 from greeks.estimators.survival import _alive, _reference, _survivors
 from pricers import GBM, Barrier, Heston, Market, Plan, Sobol, schedule
 from pricers.paths.paths import Steps
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 DATES = (0.1, 0.25, 0.6, 0.7, 1.0)
 MARKET = Market(spot=100.0, rate=0.05, dividend=0.02)
@@ -23,7 +23,7 @@ def barrier(kind="down-and-out", level=95.0, option="call", strike=100.0, dates=
     return Barrier(option=option, strike=strike, barrier=level, kind=kind, monitoring=dates, rebate=rebate)
 
 
-def worth(claim, y, variance):
+def value(claim, y, variance):
     """What the claim pays, averaged."""
     value = 0.0
     for shares, cash, edge, side, _ in claim.edges.tolist():
@@ -34,12 +34,12 @@ def worth(claim, y, variance):
     return value
 
 
-def worth_less_image(claim, y, variance):
+def value_less_image(claim, y, variance):
     if claim.image is None:
-        return worth(claim, y, variance)
+        return value(claim, y, variance)
     power, pole = claim.image
     lift = math.exp(power * (y - pole) + power**2 * variance / 2)
-    return worth(claim, y, variance) - lift * worth(claim, 2 * pole - y - power * variance, variance)
+    return value(claim, y, variance) - lift * value(claim, 2 * pole - y - power * variance, variance)
 
 
 def twin(contract, claim, spot, means, stdevs, normals):
@@ -52,38 +52,38 @@ def twin(contract, claim, spot, means, stdevs, normals):
         alive, dead = float(ndtr(d)), float(ndtr(-d))
         if dead > 1e-15:
             there = math.log(contract.barrier) + sign * (away + sign * m + s * float(ndtri(dead * u)))
-            lost += chance * dead * worth_less_image(claim, there + sum(means[t + 1 :]), sum(x * x for x in stdevs[t + 1 :]))
+            lost += chance * dead * value_less_image(claim, there + sum(means[t + 1 :]), sum(x * x for x in stdevs[t + 1 :]))
         chance *= alive
         away += sign * m - s * float(ndtri(alive * u))
     return np.array([away, chance, lost])
 
 
-def check(place, found, at, lane, steps, h=0.02):
-    """A lane of the kernel's state, slopes and bends against a function of the parameters and its differences."""
-    state, slope, bend = found
-    assert state[:, lane] == pytest.approx(at(), rel=1e-11, abs=1e-11)
+def check(place, found, at, path, steps, h=0.02):
+    """A path of the kernel's state, slopes and bends against a function of the parameters and its differences."""
+    state, slope, second = found
+    assert state[:, path] == pytest.approx(at(), rel=1e-11, abs=1e-11)
     for parameter, by in steps.items():
         difference = (at(**{parameter: by}) - at(**{parameter: -by})) / (2 * by)
-        assert slope[place[parameter], [0, 2], lane] == pytest.approx(difference[[0, 2]], rel=3e-7, abs=1e-6)
-        assert slope[place[parameter], 1, lane] * state[1, lane] == pytest.approx(difference[1], rel=3e-7, abs=1e-8)
+        assert slope[place[parameter], [0, 2], path] == pytest.approx(difference[[0, 2]], rel=3e-7, abs=1e-6)
+        assert slope[place[parameter], 1, path] * state[1, path] == pytest.approx(difference[1], rel=3e-7, abs=1e-8)
     second = (at(spot=h) - 2 * at() + at(spot=-h)) / h**2
-    assert bend[[0, 2], lane] == pytest.approx(second[[0, 2]], rel=2e-5, abs=1e-6)
-    by_spot = slope[0, 1, lane]
-    assert state[1, lane] * (bend[1, lane] + by_spot**2) == pytest.approx(second[1], rel=2e-5, abs=1e-8)
+    assert second[[0, 2], path] == pytest.approx(second[[0, 2]], rel=2e-5, abs=1e-6)
+    by_spot = slope[0, 1, path]
+    assert state[1, path] * (second[1, path] + by_spot**2) == pytest.approx(second[1], rel=2e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("rebate", [0.0, 3.0])
 @pytest.mark.parametrize(("kind", "level"), [("down-and-out", 95.0), ("up-and-out", 108.0), ("down-and-in", 70.0)])
 def test_the_kernel_is_its_plain_twin_and_its_slopes_the_twins_differences(kind, level, rebate):
     contract, vol = barrier(kind, level, rebate=rebate), 0.2
-    block = Block(seed=3, stream="", lattice=DATES, first=0, lanes=300)
-    steps = GBM(vol=vol).paths(block, Observation(DATES, DATES), MARKET).law.steps(("spot", "vol", "rate"))
-    total = Total.of(steps)
+    block = Block(seed=3, stream="", time_grid=DATES, first=0, n_paths=300)
+    steps = GBM(vol=vol).paths(block, ObservationDates(DATES, DATES), MARKET).law.steps(("spot", "vol", "rate"))
+    total = TotalReturn.of(steps)
     claim, tilts = _reference(contract, total, len(DATES))
     found = _survivors(contract, claim, tilts, replace(steps, second_order=True), total)
     intervals = np.diff(DATES, prepend=0.0)
-    for lane in (0, 13, 127, 128, 299):
-        normals = block.normals()[:, lane].tolist()
+    for path in (0, 13, 127, 128, 299):
+        normals = block.normals()[:, path].tolist()
 
         def there(spot=0.0, vol=0.0, rate=0.0, normals=normals):
             growth, sigma = 0.05 + rate - 0.02, 0.2 + vol
@@ -91,16 +91,16 @@ def test_the_kernel_is_its_plain_twin_and_its_slopes_the_twins_differences(kind,
             means, stdevs = (growth - sigma**2 / 2) * intervals, sigma * np.sqrt(intervals)
             return twin(contract, moved, 100.0 + spot, means.tolist(), stdevs.tolist(), normals)
 
-        check({"spot": 0, "vol": 1, "rate": 2}, found, there, lane, {"spot": 1e-3, "vol": 1e-5, "rate": 1e-5})
+        check({"spot": 0, "vol": 1, "rate": 2}, found, there, path, {"spot": 1e-3, "vol": 1e-5, "rate": 1e-5})
 
 
 @pytest.mark.parametrize(("kind", "level"), [("down-and-out", 97.0), ("up-and-in", 104.0)])
-def test_the_kernel_is_its_twin_where_every_lane_has_steps_of_its_own(kind, level):
-    contract, lanes = barrier(kind, level, rebate=1.0), 200
+def test_the_kernel_is_its_twin_where_every_path_has_steps_of_its_own(kind, level):
+    contract, n_paths = barrier(kind, level, rebate=1.0), 200
     rng = np.random.default_rng(8)
-    stdev = rng.choice([0.002, 0.05, 0.2], (5, lanes)) * rng.uniform(0.7, 1.4, (5, lanes))  # far from the barrier, and near
-    mean, normals, nothing = 0.05 * rng.standard_normal((5, lanes)), rng.standard_normal((5, lanes)), np.zeros((5, lanes))
-    mean_slope, stdev_slope = rng.standard_normal((5, lanes)), 0.3 * stdev * rng.standard_normal((5, lanes))
+    stdev = rng.choice([0.002, 0.05, 0.2], (5, n_paths)) * rng.uniform(0.7, 1.4, (5, n_paths))  # far from the barrier, and near
+    mean, normals, nothing = 0.05 * rng.standard_normal((5, n_paths)), rng.standard_normal((5, n_paths)), np.zeros((5, n_paths))
+    mean_slope, stdev_slope = rng.standard_normal((5, n_paths)), 0.3 * stdev * rng.standard_normal((5, n_paths))
     steps = Steps(
         spot=100.0,
         normals=normals,
@@ -109,23 +109,23 @@ def test_the_kernel_is_its_twin_where_every_lane_has_steps_of_its_own(kind, leve
         mean_slope=np.stack([nothing, mean_slope]),
         stdev_slope=np.stack([nothing, stdev_slope]),
     )
-    total = Total.of(steps)
+    total = TotalReturn.of(steps)
     claim, tilts = _reference(contract, total, 5)
     assert claim.image is None
     found = _survivors(contract, claim, tilts, replace(steps, second_order=True), total)
-    for lane in (0, 1, 50, 127, 128, 199):
+    for path in (0, 1, 50, 127, 128, 199):
 
-        def there(spot=0.0, other=0.0, lane=lane):
-            means, stdevs = mean[:, lane] + other * mean_slope[:, lane], stdev[:, lane] + other * stdev_slope[:, lane]
-            return twin(contract, claim, 100.0 + spot, means.tolist(), stdevs.tolist(), normals[:, lane].tolist())
+        def there(spot=0.0, other=0.0, path=path):
+            means, stdevs = mean[:, path] + other * mean_slope[:, path], stdev[:, path] + other * stdev_slope[:, path]
+            return twin(contract, claim, 100.0 + spot, means.tolist(), stdevs.tolist(), normals[:, path].tolist())
 
-        check({"spot": 0, "other": 1}, found, there, lane, {"spot": 1e-4, "other": 1e-6}, h=0.005)
+        check({"spot": 0, "other": 1}, found, there, path, {"spot": 1e-4, "other": 1e-6}, h=0.005)
 
 
 @pytest.mark.parametrize("side", ["down", "up"])
 @pytest.mark.parametrize("option", ["call", "put"])
 @pytest.mark.parametrize("strike", [92.0, 100.0, 108.0])
-def test_a_claim_is_worth_what_it_pays_on_average(side, option, strike):
+def test_a_claim_is_value_what_it_pays_on_average(side, option, strike):
     contract, edge = barrier(f"{side}-and-out", 100.5, option, strike, rebate=2.5), math.log(99.5)
     sign = 1.0 if side == "down" else -1.0
     power, pole = -1.7, math.log(100.2)
@@ -149,15 +149,15 @@ def test_a_claim_is_worth_what_it_pays_on_average(side, option, strike):
                 points=kinks,
                 limit=200,
             )[0]
-            value, by_y, by_y_twice, by_power = (row[0] for row in claim.worth(np.array([y]), np.array([variance])))
+            value, by_y, by_y_twice, by_power = (row[0] for row in claim.value(np.array([y]), np.array([variance])))
             assert value == pytest.approx(expected, rel=1e-9, abs=1e-9)
-            assert value == pytest.approx(worth_less_image(claim, y, variance), rel=1e-12, abs=1e-12)
+            assert value == pytest.approx(value_less_image(claim, y, variance), rel=1e-12, abs=1e-12)
             h = 1e-4
-            up, here, down = (worth_less_image(claim, y + move, variance) for move in (h, 0.0, -h))
+            up, here, down = (value_less_image(claim, y + move, variance) for move in (h, 0.0, -h))
             assert by_y == pytest.approx((up - down) / (2 * h), rel=1e-5, abs=1e-4)
             assert by_y_twice == pytest.approx((up - 2 * here + down) / h**2, rel=1e-4, abs=1e-2)
             if image:
-                up, down = (worth_less_image(claim._replace(image=(power + move, pole)), y, variance) for move in (h, -h))
+                up, down = (value_less_image(claim._replace(image=(power + move, pole)), y, variance) for move in (h, -h))
                 assert by_power == pytest.approx((up - down) / (2 * h), rel=1e-6, abs=1e-8)
 
 
@@ -165,7 +165,7 @@ def test_a_vanilla_claim_is_the_exercise_value_less_cash():
     for option, sign in (("call", 1.0), ("put", -1.0)):
         claim = Claim.vanilla(option, 100.0, less=2.0)
         for y in (4.4, 4.8):
-            assert claim.worth(np.array([y]), np.array([1e-8]))[0, 0] == pytest.approx(
+            assert claim.value(np.array([y]), np.array([1e-8]))[0, 0] == pytest.approx(
                 max(sign * (math.exp(y) - 100.0), 0.0) - 2.0, abs=1e-5
             )
 

@@ -9,7 +9,7 @@ import pytest
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck
 from greeks.engine.run import answer
-from greeks.engine.tasks import Answer, Job
+from greeks.engine.tasks import GreekResult, GreekTask
 from greeks.estimators.natural_size import move, natural_sizes
 from greeks.greek import greek
 from greeks.validation.crosscheck import most_certain, threshold, verdicts
@@ -71,7 +71,7 @@ def test_of_a_thousand_tables_of_right_numbers_ten_may_differ():
     assert len(found) <= 10, found
 
 
-def moved(found: Answer, name: str, method: str, errors: float) -> Answer:
+def moved(found: GreekResult, name: str, method: str, errors: float) -> GreekResult:
     """The same answers, one number moved by so many of its errors."""
     right = found.estimates[name, method]
     wrong = replace(right, value=right.value + errors * right.stderr)
@@ -83,24 +83,26 @@ def test_a_number_moved_by_five_of_its_errors_is_found():
     for seed in range(100):
         rng = np.random.default_rng(seed)
         contract, model, market = random_trade(rng)
-        scene, names = Scenario(model=model, market=market), ("delta", "vega", "rho")
+        scenario, names = Scenario(model=model, market=market), ("delta", "vega", "rho")
         wanted = tuple(greek(name, model) for name in names)
         methods = (LikelihoodRatio(), Exact())
-        (found,) = answer([Job(contract=contract, scene=scene, greeks=wanted, estimators=methods)], Plan(paths=2**14, seed=seed))
+        (found,) = answer(
+            [GreekTask(contract=contract, scenario=scenario, greeks=wanted, estimators=methods)], Plan(paths=2**14, seed=seed)
+        )
         name = names[seed % 3]
         if (name, "exact") not in found.estimates or not found.estimates[name, "likelihood_ratio"].resolved:
             continue
         wrong = moved(found, name, "likelihood_ratio", 5.0 * (-1) ** seed)
-        judged = verdicts(wrong, names, methods, threshold(3), natural_sizes(most_certain(wrong), wanted, contract, scene))
+        judged = verdicts(wrong, names, methods, threshold(3), natural_sizes(most_certain(wrong), wanted, contract, scenario))
         tried, caught = tried + 1, caught + (judged[name, "likelihood_ratio"].verdict == "differ")
     assert tried >= 40
     assert caught >= 0.95 * tried - 1
 
 
 def one(methods, names=("delta",), contract=cases.EXACT["european call"], model=cases.VOL, market=cases.FLAT, **plan):
-    wanted, scene = tuple(greek(name, model) for name in names), Scenario(model=model, market=market)
-    (found,) = answer([Job(contract=contract, scene=scene, greeks=wanted, estimators=methods)], Plan(**plan))
-    return found, natural_sizes(most_certain(found), wanted, contract, scene)
+    wanted, scenario = tuple(greek(name, model) for name in names), Scenario(model=model, market=market)
+    (found,) = answer([GreekTask(contract=contract, scenario=scenario, greeks=wanted, estimators=methods)], Plan(**plan))
+    return found, natural_sizes(most_certain(found), wanted, contract, scenario)
 
 
 def test_sixty_four_paths_prove_nothing():
@@ -156,17 +158,17 @@ def test_a_measured_bias_widens_what_is_allowed_and_an_unmeasured_one_does_not()
 
 @pytest.mark.parametrize("model", [cases.VOL, Heston(v0=0.04, kappa=1.5, theta=0.05, xi=0.5, rho=-0.7)], ids=["gbm", "heston"])
 def test_natural_sizes(model):
-    contract, scene = European(option="call", strike=100.0, expiry=0.25), Scenario(model=model, market=cases.FLAT)
+    contract, scenario = European(option="call", strike=100.0, expiry=0.25), Scenario(model=model, market=cases.FLAT)
     names = ("price", "delta", "gamma", "vega", "rho", "theta", "vanna")
     wanted = tuple(greek(name, model) for name in names)
-    spot, vol = move("spot", scene, contract), move("vol", scene, contract)
+    spot, vol = move("spot", scenario, contract), move("vol", scenario, contract)
     assert (spot, vol) == pytest.approx((100.0 * 0.2 * 0.5, 0.2))
-    assert move("rate", scene, contract) == pytest.approx(0.4)
-    assert move("time", scene, contract) == 0.25
-    sizes = natural_sizes({"price": 1.0, "delta": 0.5, "vega": math.nan}, wanted, contract, scene)
+    assert move("rate", scenario, contract) == pytest.approx(0.4)
+    assert move("time", scenario, contract) == 0.25
+    sizes = natural_sizes({"price": 1.0, "delta": 0.5, "vega": math.nan}, wanted, contract, scenario)
     assert sizes["price"] == pytest.approx(5.0)  # what delta moves is the most: 0.5 times 10
     assert sizes["delta"] == pytest.approx(0.5)
     assert sizes["gamma"] == pytest.approx(5.0 / 50.0)
     assert sizes["vega"] == pytest.approx(5.0 / 0.2)
     assert sizes["vanna"] == pytest.approx(5.0 / (10.0 * 0.2 / 2.0))
-    assert all(math.isnan(size) for size in natural_sizes({}, wanted, contract, scene).values())
+    assert all(math.isnan(size) for size in natural_sizes({}, wanted, contract, scenario).values())

@@ -39,7 +39,7 @@ def dax(*, weeks, skip=0):
 
 
 def surface(truth=TRUTH, noise=0.0):
-    """Quotes of a Heston world, calls and puts mixed, in no order."""
+    """Quotes of a Heston scenario, calls and puts mixed, in no order."""
     expiry = np.repeat([0.1, 0.5, 1.0, 3.0], 7)
     strike = SPOT * np.exp(np.tile(np.linspace(-1.5, 1.2, 7), 4) * 0.25 * np.sqrt(expiry))
     vols = np.empty_like(strike)

@@ -22,12 +22,12 @@ class Written(Law):
         return self.by_parameter
 
 
-def given(*lanes, tangent=None):
+def given(*n_paths, tangent=None):
     """Paths written down by hand, one argument a path."""
-    spot, law = np.ascontiguousarray(np.array(lanes, dtype=float).T), Written(tangent)
+    spot, law = np.ascontiguousarray(np.array(n_paths, dtype=float).T), Written(tangent)
     return Paths(
         times=np.arange(1.0, len(spot) + 1.0),
-        lanes=len(lanes),
+        n_paths=len(n_paths),
         spot=lambda: spot,
         discounting=Discounting((1.0,), (0.0,)),
         law=law,
@@ -90,7 +90,7 @@ def test_a_barrier_touched_already():
     terms = {"option": "call", "strike": 97.0, "barrier": 50.0, "monitoring": DATES, "rebate": 7.0, "touched": True}
     assert Barrier(kind="down-and-out", **terms).payoff(PATHS).tolist() == [7.0, 7.0, 7.0]
     assert Barrier(kind="down-and-in", **terms).payoff(PATHS).tolist() == [23.0, 0.0, 3.0]
-    assert not Barrier(kind="down-and-in", **terms).jumps
+    assert not Barrier(kind="down-and-in", **terms).discontinuous
 
 
 @pytest.mark.parametrize(
@@ -106,18 +106,18 @@ def test_a_barrier_touched_already():
         PathFunction(
             lambda spot, k: np.maximum(spot[0] * spot[2] / 100 - k, 0.0),
             times=DATES,
-            over="lanes",
+            over="paths",
             gradient=lambda spot, k: (spot[0] * spot[2] / 100 > k) * np.array([spot[2] / 100, 0.0 * spot[1], spot[0] / 100]),
             k=95.0,
         ),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("shape", ["[time, lane]", "[time, 1]"])
+@pytest.mark.parametrize("shape", ["[time, path]", "[time, 1]"])
 def test_derivative_is_that_of_the_payoff(contract, shape):
     rng = np.random.default_rng(4)
     spot = 100.0 * np.exp(rng.normal(scale=0.1, size=(3, 50)))
-    tangent = rng.normal(size=(3, 50 if shape == "[time, lane]" else 1))
+    tangent = rng.normal(size=(3, 50 if shape == "[time, path]" else 1))
     h = 1e-6
     up, down = (given(*(spot * np.exp(sign * h * tangent)).T) for sign in (1, -1))
     difference = (contract.payoff(up) - contract.payoff(down)) / (2 * h)
@@ -134,7 +134,7 @@ def test_derivative_is_that_of_the_payoff(contract, shape):
     ids=str,
 )
 def test_a_payoff_that_jumps_has_no_derivative(contract):
-    assert contract.jumps
+    assert contract.discontinuous
     with pytest.raises(NotApplicable, match=r"use LikelihoodRatio\(\)"):
         contract.derivative(PATHS, "vol")
 
@@ -145,29 +145,29 @@ def up_and_out_call(path, strike, barrier):
     return max(path[-1] - strike, 0.0)
 
 
-def test_a_function_of_one_path_and_the_same_over_lanes():
+def test_a_function_of_one_path_and_the_same_over_paths():
     one = PathFunction(up_and_out_call, times=DATES, strike=97.0, barrier=105.0)
-    lanes = PathFunction(
+    n_paths = PathFunction(
         lambda spot, strike, barrier: (spot.max(axis=0) < barrier) * np.maximum(spot[-1] - strike, 0.0),
         times=DATES,
-        over="lanes",
+        over="paths",
         strike=97.0,
         barrier=105.0,
     )
-    assert one.payoff(PATHS).tolist() == lanes.payoff(PATHS).tolist() == [0.0, 0.0, 3.0]
+    assert one.payoff(PATHS).tolist() == n_paths.payoff(PATHS).tolist() == [0.0, 0.0, 3.0]
 
 
 def test_a_function_that_cannot_be_compiled_says_the_way_out():
     def payoff(path):
         return sum({"a": path[-1], 1: 0.0}.values())
 
-    with pytest.raises(NotApplicable, match='over="lanes"'):
+    with pytest.raises(NotApplicable, match='over="paths"'):
         PathFunction(payoff, times=DATES).payoff(PATHS)
 
 
 def test_a_function_of_the_wrong_shape_is_refused():
-    with pytest.raises(InvalidInput, match=r"must have the shape \(8,\) for spots \[time, lane\] of the shape \(3, 8\)"):
-        PathFunction(lambda spot: spot, times=DATES, over="lanes").payoff(PATHS)
+    with pytest.raises(InvalidInput, match=r"must have the shape \(8,\) for spots \[time, path\] of the shape \(3, 8\)"):
+        PathFunction(lambda spot: spot, times=DATES, over="paths").payoff(PATHS)
 
 
 @pytest.mark.parametrize(

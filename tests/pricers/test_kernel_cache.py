@@ -44,7 +44,10 @@ def test_a_change_in_the_other_package_is_noticed(package):
 
 
 def test_sources_that_change_under_a_running_process_are_not_stored(package):
-    late = "import pathlib; p = pathlib.Path(pricers.numerics.kernel.__file__).with_name('callee.py'); pricers.numerics.kernel.cache_place(); "
+    late = (
+        "import pathlib; from pricers.numerics import kernel; "
+        "p = pathlib.Path(kernel.__file__).parents[1] / 'callee.py'; kernel.cache_place(); "
+    )
     edit = late + "p.write_text(p.read_text().replace('SHIFT = 1.0', 'SHIFT = 3.0'))"
     mixed = package.run(before=edit)
     assert mixed["value"] == 75.0
@@ -153,13 +156,13 @@ def test_functions_from_elsewhere_and_closures_are_not_kept():
 def test_sums_are_in_order_unless_they_may_be_reordered():
     def total(x):
         result = 0.0
-        for lane in range(x.size):
-            result += x[lane]
+        for path in range(x.size):
+            result += x[path]
         return result
 
     x = np.array([2.0**53, *126 * [1.0], -(2.0**53)])
     assert kernel(total)(x) == 0.0  # every 1 in turn is rounded away
-    assert kernel(sums=True)(total)(x) > 50.0  # vector lanes that hold ones alone
+    assert kernel(sums=True)(total)(x) > 50.0  # vector paths that hold ones alone
 
 
 def test_division_by_zero_is_ieee():

@@ -16,7 +16,7 @@ VOL = GBM(vol=0.2)
 class Written(Sampler):
     """Rows [row, path] that are given."""
 
-    stream, lattice = "", (1.0,)
+    stream, time_grid = "", (1.0,)
 
     def __init__(self, rows):
         self._rows = np.atleast_2d(rows)
@@ -24,7 +24,7 @@ class Written(Sampler):
 
     def sample(self, paths, out):
         block, out[:] = paths.block, 0.0
-        part = self._rows[:, block.first : block.first + block.lanes]
+        part = self._rows[:, block.first : block.first + block.n_paths]
         out[0, :, : part.shape[1]] = part
 
 

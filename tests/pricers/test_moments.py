@@ -10,17 +10,17 @@ RANDOM = np.random.default_rng(11)
 
 
 def pooled(rows, atom):
-    groups, count, lanes = rows.shape
-    atoms = -(-lanes // atom)
+    groups, count, n_paths = rows.shape
+    atoms = -(-n_paths // atom)
     mean, comoment = np.full((groups, atoms, count), np.inf), np.full((groups, atoms, count, count), np.inf)
     comoments(rows, mean, comoment, atom)
     return mean, comoment
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 9])
-@pytest.mark.parametrize(("lanes", "atom"), [(1, 64), (64, 64), (200, 64), (131, 1), (96, 7), (50, 1000)])
-def test_comoments_are_the_twins(count, lanes, atom):
-    rows = RANDOM.normal(size=(2, count, lanes)) + 10.0
+@pytest.mark.parametrize(("n_paths", "atom"), [(1, 64), (64, 64), (200, 64), (131, 1), (96, 7), (50, 1000)])
+def test_comoments_are_the_twins(count, n_paths, atom):
+    rows = RANDOM.normal(size=(2, count, n_paths)) + 10.0
     mean, comoment = pooled(rows, atom)
     for group in range(2):
         for index in range(mean.shape[1]):

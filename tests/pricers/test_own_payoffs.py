@@ -33,7 +33,7 @@ class Written(Law):
 def paths(spot=SPOTS, start=None):
     return Paths(
         times=np.array(MONTHLY),
-        lanes=spot.shape[1],
+        n_paths=spot.shape[1],
         spot=lambda: spot,
         discounting=Discounting((1.0,), (0.0,)),
         law=Written(),
@@ -72,8 +72,8 @@ def test_terms_bind_by_name_whatever_their_order():
     assert paid(collar, floor=-5.0, cap=10.0) == pytest.approx(COLLAR, rel=1e-14)
     assert paid(collar, cap=10.0, floor=-5.0) == pytest.approx(COLLAR, rel=1e-14)
     assert paid(collar, terms={"floor": -5.0}, cap=10.0) == pytest.approx(COLLAR, rel=1e-14)
-    lanes = paid(lambda spot, cap, floor: np.clip(spot[-1] - 100.0, floor, cap), over="lanes", floor=-5.0, cap=10.0)
-    assert lanes == pytest.approx(COLLAR, rel=1e-14)
+    n_paths = paid(lambda spot, cap, floor: np.clip(spot[-1] - 100.0, floor, cap), over="paths", floor=-5.0, cap=10.0)
+    assert n_paths == pytest.approx(COLLAR, rel=1e-14)
 
 
 def test_keyword_only_and_positional_only_parameters():
@@ -92,17 +92,17 @@ def test_defaults_are_kept_and_a_whole_number_stays_one():
     def payoff(path, shift=2.0, date=3, up=True):
         return (1.0 if up else -1.0) * (path[date] + shift)
 
-    def over_lanes(spot, side="call"):
+    def over_paths(spot, side="call"):
         return spot[-1] if side == "call" else -spot[-1]
 
-    assert paid(over_lanes, over="lanes") == pytest.approx(SPOTS[-1])
+    assert paid(over_paths, over="paths") == pytest.approx(SPOTS[-1])
     assert paid(payoff) == pytest.approx(SPOTS[3] + 2.0)
     assert paid(payoff, date=5) == pytest.approx(SPOTS[5] + 2.0)
     assert paid(payoff, date=np.int64(5), shift=1) == pytest.approx(SPOTS[5] + 1.0)
 
 
 @pytest.mark.parametrize(
-    ("given", "field", "said"),
+    ("given", "field", "printed"),
     [
         ({"cap": 1.0}, "floor", r"floor must be given, for collar takes cap, floor after the path"),
         ({}, "cap", r"cap must be given"),
@@ -114,8 +114,8 @@ def test_defaults_are_kept_and_a_whole_number_stays_one():
         ({"cap": 1.0, "floor": 1.0, "continuous": "yes"}, "continuous", r"continuous must be True or False"),
     ],
 )
-def test_missing_and_unknown_terms_are_named(given, field, said):
-    with pytest.raises(InvalidInput, match=said) as caught:
+def test_missing_and_unknown_terms_are_named(given, field, printed):
+    with pytest.raises(InvalidInput, match=printed) as caught:
         PathFunction(collar, times=MONTHLY, **given)
     assert caught.value.field == field
 
@@ -130,27 +130,27 @@ def test_a_term_that_is_called_like_a_keyword_has_a_way_out():
 
 
 @pytest.mark.parametrize(
-    ("function", "given", "said"),
+    ("function", "given", "printed"),
     [
         (lambda path, *terms: path[-1], {}, r"must name each of its terms, .* takes \*terms"),
         (lambda path, **terms: path[-1], {}, r"must name each of its terms to be compiled, and takes \*\*terms"),
         (lambda *paths: 0.0, {}, r"must take a path as its first parameter"),
         (lambda: 0.0, {}, r"must have named parameters"),
-        (max, {}, r'must be a plain function \(def or lambda\) of one path.* or say over="lanes"'),
+        (max, {}, r'must be a plain function \(def or lambda\) of one path.* or say over="paths"'),
         (functools.partial(collar, cap=1.0), {}, r"must be a plain function"),
-        (max, {"over": "lanes"}, r"must have named parameters"),
-        (lambda spot, k, /: spot[-1], {"over": "lanes", "k": 1.0}, r"must take its terms by name, and k is positional only"),
+        (max, {"over": "paths"}, r"must have named parameters"),
+        (lambda spot, k, /: spot[-1], {"over": "paths", "k": 1.0}, r"must take its terms by name, and k is positional only"),
     ],
 )
-def test_functions_whose_terms_have_no_names(function, given, said):
-    with pytest.raises(InvalidInput, match=said) as caught:
+def test_functions_whose_terms_have_no_names(function, given, printed):
+    with pytest.raises(InvalidInput, match=printed) as caught:
         PathFunction(function, times=MONTHLY, **given)
     assert caught.value.field == "function"
 
 
-def test_what_lanes_take_besides():
-    assert paid(lambda spot, **t: spot[-1] * t["k"], over="lanes", k=2.0) == pytest.approx(2.0 * SPOTS[-1])
-    assert paid(functools.partial(lambda spot, k, m: spot[-1] * k + m, m=1.0), over="lanes", k=2.0) == pytest.approx(
+def test_what_paths_take_besides():
+    assert paid(lambda spot, **t: spot[-1] * t["k"], over="paths", k=2.0) == pytest.approx(2.0 * SPOTS[-1])
+    assert paid(functools.partial(lambda spot, k, m: spot[-1] * k + m, m=1.0), over="paths", k=2.0) == pytest.approx(
         2.0 * SPOTS[-1] + 1.0
     )
 
@@ -218,7 +218,7 @@ def test_a_function_that_the_user_compiled_is_compiled_again_with_bounds():
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "printed"),
     [
         (lambda path: None, "returned None; one of its branches returns nothing"),
         (lambda path: 1j * path[0], "returned a complex"),
@@ -228,8 +228,8 @@ def test_a_function_that_the_user_compiled_is_compiled_again_with_bounds():
         (lambda path: math.nan, "must return a finite number, but <lambda> returned nan"),
     ],
 )
-def test_what_a_payoff_may_not_return(function, said):
-    refused(function, match=said)
+def test_what_a_payoff_may_not_return(function, printed):
+    refused(function, match=printed)
 
 
 def test_what_it_may_return():
@@ -256,40 +256,40 @@ def test_an_exception_in_the_compiled_function_is_shown_with_its_line():
     assert line_of(divides, "1.0 /") in str(error)
 
 
-def fails_over_lanes(spot, k):
+def fails_over_paths(spot, k):
     other = spot + k
     return other[12]
 
 
-def test_over_lanes_exceptions_are_shown_with_their_line():
-    error = refused(fails_over_lanes, match="fails_over_lanes raised IndexError", over="lanes", k=1.0)
-    assert line_of(fails_over_lanes, "other[12]") in str(error)
+def test_over_paths_exceptions_are_shown_with_their_line():
+    error = refused(fails_over_paths, match="fails_over_paths raised IndexError", over="paths", k=1.0)
+    assert line_of(fails_over_paths, "other[12]") in str(error)
     assert "<string>" not in str(error)
 
 
 @pytest.mark.parametrize(
-    ("function", "said"),
+    ("function", "printed"),
     [
-        (lambda spot: spot, r"payoff must have the shape \(8,\) for spots \[time, lane\] of the shape \(12, 8\)"),
+        (lambda spot: spot, r"payoff must have the shape \(8,\) for spots \[time, path\] of the shape \(12, 8\)"),
         (lambda spot: spot.max(), r"payoff must have the shape"),
         (lambda spot: None, r"returned nothing"),
         (lambda spot: [[1.0], [1.0, 2.0]], r"returned no array"),
         (lambda spot: spot[-1] * 1j, r"payoff must be made of real numbers.*got 'complex128'"),
         (lambda spot: spot[-1].astype(str), r"payoff must be made of real numbers"),
         (lambda spot: spot[-1] * np.nan, r"function must return finite numbers, but <lambda> returned nan"),
-        (lambda spot: np.maximum(spot[-1] - spot.mean(), 0.0), r"it must treat each lane alone"),
+        (lambda spot: np.maximum(spot[-1] - spot.mean(), 0.0), r"it must treat each path alone"),
     ],
 )
-def test_what_a_function_over_lanes_may_not_return(function, said):
-    refused(function, match=said, over="lanes")
+def test_what_a_function_over_paths_may_not_return(function, printed):
+    refused(function, match=printed, over="paths")
 
 
-def test_a_function_over_lanes_cannot_write_to_the_spots_that_others_see():
+def test_a_function_over_paths_cannot_write_to_the_spots_that_others_see():
     def writes(spot):
         spot[0] = 0.0
         return spot[-1]
 
-    error = refused(writes, match="writes raised ValueError: assignment destination is read-only", over="lanes")
+    error = refused(writes, match="writes raised ValueError: assignment destination is read-only", over="paths")
     assert line_of(writes, "spot[0] = 0.0") in str(error)
 
 
@@ -308,7 +308,7 @@ def test_what_numba_cannot_compile_is_refused_in_one_line():
         return sum({"a": path[-1], 1: 0.0}.values())
 
     error = refused(
-        payoff, kind=NotApplicable, match=r'^numba cannot compile payoff: .*write it over lanes .*over="lanes", \.\.\.\)$'
+        payoff, kind=NotApplicable, match=r'^numba cannot compile payoff: .*write it over paths .*over="paths", \.\.\.\)$'
     )
     assert "\n" not in str(error)
     assert len(str(error)) < 600
@@ -338,8 +338,8 @@ def test_initial_spot_is_todays_unless_it_is_given():
     frozen = PathFunction(forward_start, times=MONTHLY, k=0.5, initial_spot=80.0)
     assert not frozen.uses_initial_spot
     assert frozen.payoff(paths(start=90.0)) == pytest.approx(SPOTS[-1] - 40.0)
-    lanes = PathFunction(forward_start, times=MONTHLY, over="lanes", k=0.5)
-    assert lanes.payoff(paths(start=90.0)) == pytest.approx(SPOTS[-1] - 45.0)
+    n_paths = PathFunction(forward_start, times=MONTHLY, over="paths", k=0.5)
+    assert n_paths.payoff(paths(start=90.0)) == pytest.approx(SPOTS[-1] - 45.0)
     with pytest.raises(InvalidInput, match=r"^initial_spot must be known for forward_start"):
         live.payoff(paths())
 
@@ -417,15 +417,15 @@ def range_accrual(path, k):
     return inside / path.size
 
 
-def small_jump(path, k):
+def small_discontinuity(path, k):
     return max(path[-1] - k, 0.0) + (0.01 * k if path[-1] > 1.02 * k else 0.0)
 
 
-def jump_at_a_kink(path, k):
+def discontinuity_at_a_kink(path, k):
     return path[-1] - 0.99 * k if path[-1] > k else 0.0
 
 
-def jump_on_a_million(path, k):
+def discontinuity_on_a_million(path, k):
     return 1e6 + (1.0 if path[-1] > k else 0.0)
 
 
@@ -447,9 +447,9 @@ JUMPING = (
     knock_out,
     autocall,
     range_accrual,
-    small_jump,
-    jump_at_a_kink,
-    jump_on_a_million,
+    small_discontinuity,
+    discontinuity_at_a_kink,
+    discontinuity_on_a_million,
     narrow_window,
     above_today,
     above_today_only,
@@ -462,24 +462,24 @@ SETTINGS = [(100.0, 0.2, 12, 1.0), (0.01, 0.8, 4, 0.25), (1e5, 0.06, 52, 5.0), (
 def test_a_payoff_without_jumps_passes(function, spot, vol, dates, expiry):
     contract = PathFunction(function, times=schedule(dates, expiry), continuous=True, k=spot)
     contract.check_payoff(spot=spot, vol=vol)
-    assert not contract.jumps
+    assert not contract.discontinuous
 
 
 @pytest.mark.parametrize(("spot", "vol", "dates", "expiry"), SETTINGS)
 @pytest.mark.parametrize("function", JUMPING, ids=lambda f: f.__name__)
-def test_a_jump_is_found_and_shown(function, spot, vol, dates, expiry):
+def test_a_discontinuity_is_found_and_shown(function, spot, vol, dates, expiry):
     contract = PathFunction(function, times=schedule(dates, expiry), continuous=True, k=spot)
     with pytest.raises(InvalidInput, match=rf"^continuous must not be given .*: {function.__name__} jumps between .* at .*path"):
         contract.check_payoff(spot=spot, vol=vol)
 
 
-def test_a_jump_is_shown_with_what_is_paid_on_either_side_and_where():
+def test_a_discontinuity_is_shown_with_what_is_paid_on_either_side_and_where():
     contract = PathFunction(digital, times=(0.5, 1.0), continuous=True, k=130.0)
     with pytest.raises(InvalidInput, match=r"jumps between 0 and 1 at path [\d.]+, 130, and .* use LikelihoodRatio\(\)"):
         contract.check_payoff(spot=100.0, vol=0.2)
 
 
-@pytest.mark.parametrize("over", ["path", "lanes"])
+@pytest.mark.parametrize("over", ["path", "paths"])
 def test_a_zero_gradient_of_a_digital_is_refused(over):
     function = digital if over == "path" else lambda spot, k: 1.0 * (spot[-1] > k)
     refused(
@@ -496,7 +496,7 @@ def right(spot, k):
 
 
 @pytest.mark.parametrize(
-    ("gradient", "said"),
+    ("gradient", "printed"),
     [
         (lambda spot, k: 1.01 * right(spot, k), r"^gradient must be the derivative of asian: .* changes at the rate of"),
         (lambda spot, k: np.zeros_like(spot), r"^gradient must be the derivative of asian"),
@@ -507,8 +507,8 @@ def right(spot, k):
         (lambda spot, m: 1.0 * right(spot, m), r"^gradient must run .* raised TypeError"),
     ],
 )
-def test_a_wrong_gradient_is_refused(gradient, said):
-    refused(asian, match=said, gradient=gradient, k=100.0)
+def test_a_wrong_gradient_is_refused(gradient, printed):
+    refused(asian, match=printed, gradient=gradient, k=100.0)
 
 
 def test_a_right_gradient_passes_kinks_and_all():
@@ -529,7 +529,7 @@ def test_the_check_runs_once():
         calls.append(spot.shape)
         return spot[-1]
 
-    contract = PathFunction(payoff, times=MONTHLY, over="lanes")
+    contract = PathFunction(payoff, times=MONTHLY, over="paths")
     for _ in range(3):
         contract.check_payoff(spot=100.0, vol=0.2)
     tried = len(calls)
@@ -612,7 +612,7 @@ def test_contracts_are_values():
     assert one != 3
     assert repr(one) == "PathFunction(collar, over='path', cap=1.0, floor=0.0)"
     with pytest.raises(AttributeError, match="over of a contract does not change"):
-        one.over = "lanes"
+        one.over = "paths"
     with pytest.raises(TypeError):
         one.terms["cap"] = 2.0
 

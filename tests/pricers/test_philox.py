@@ -86,7 +86,7 @@ def test_uniforms_are_the_twins(address):
     got = filled(uniforms, (5, 300), **address)
     first, step = address.get("first_path", 0), address.get("first_step", 0)
     expected = [
-        [naive.uniform(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(300)]
+        [naive.uniform(first + path, step + time, address["key"], address.get("stream", 0)) for path in range(300)]
         for time in range(5)
     ]
     assert got.tolist() == expected
@@ -97,7 +97,7 @@ def test_normals_are_the_twins(address):
     got = filled(normals, (5, 300), **address)
     first, step = address.get("first_path", 0), address.get("first_step", 0)
     expected = [
-        [naive.normal(first + lane, step + time, address["key"], address.get("stream", 0)) for lane in range(300)]
+        [naive.normal(first + path, step + time, address["key"], address.get("stream", 0)) for path in range(300)]
         for time in range(5)
     ]
     np.testing.assert_allclose(got, expected, rtol=1e-12)
@@ -122,10 +122,10 @@ def test_box_muller_of_extreme_uniforms(u):
     v = [2.0**-53, 0.125, 0.25 - 2.0**-53, 0.25 + 2.0**-53, 0.5 - 2.0**-53, 0.5 + 2.0**-53, 0.75, 1 - 2.0**-53]
     row = np.concatenate([np.full(64, u), np.tile(v, 8)])
     _box_muller(row)
-    for lane, turn in enumerate(v):
+    for path, turn in enumerate(v):
         cosine, sine = exact_box_muller(u, turn)
-        assert abs(row[lane] - cosine) <= 2e-15 * abs(cosine)
-        assert abs(row[lane + 64] - sine) <= 2e-15 * abs(sine)
+        assert abs(row[path] - cosine) <= 2e-15 * abs(cosine)
+        assert abs(row[path + 64] - sine) <= 2e-15 * abs(sine)
 
 
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
@@ -134,8 +134,8 @@ def test_bits_depend_on_the_address_alone(fill):
     path, step = 2**34 - 330, 2**32 - 15  # the counter's low word overflows in the middle
     whole = filled(fill, (15, 700), first_path=path, first_step=step, **address)
     assert np.isfinite(whole).all()
-    for lanes in (*range(70), 255, 256, 257, 329, 330, 331, 600):
-        assert (filled(fill, (4, lanes), first_path=path, first_step=step, **address) == whole[:4, :lanes]).all()
+    for n_paths in (*range(70), 255, 256, 257, 329, 330, 331, 600):
+        assert (filled(fill, (4, n_paths), first_path=path, first_step=step, **address) == whole[:4, :n_paths]).all()
     for first in (*range(70), 255, 256, 257, 329, 330, 331):
         part = filled(fill, (3, 290), first_path=path + first, first_step=step, **address)
         assert (part == whole[:3, first : first + 290]).all()
@@ -290,7 +290,7 @@ def test_seed_out_of_range_is_refused(seed):
 
 @pytest.mark.skipif(not llvmlite.binding.get_host_cpu_features().get("avx2"), reason="reads x86-64 assembly with AVX2")
 @pytest.mark.parametrize("fill", [uniforms, normals], ids=["uniforms", "normals"])
-def test_loops_over_lanes_become_vector_instructions(fill):
+def test_loops_over_paths_become_vector_instructions(fill):
     benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "kernels.py"))
     fresh = kernel(cached=False)(fill.py_func)
     fresh(np.empty((2, 64)), 1, 2, 0, 0, 0)

@@ -28,10 +28,10 @@ class TwoDateNote(Contract):
     times: tuple[float, ...]
     level: float
     redemptions: tuple[float, ...]
-    jumps: ClassVar[bool] = True
+    discontinuous: ClassVar[bool] = True
 
     def cash_flows(self, paths):
-        flows, alive = [], np.ones(paths.lanes, dtype=bool)
+        flows, alive = [], np.ones(paths.n_paths, dtype=bool)
         for date, redemption in enumerate(self.redemptions):
             called = alive & (paths.spot[date] >= self.level)
             flows.append(CashFlow(redemption * called, date))
@@ -46,7 +46,7 @@ class Strip(Contract):
     family: ClassVar[str] = "strip"
     times: tuple[float, ...]
     strikes: tuple[float, ...]
-    jumps: ClassVar[bool] = False
+    discontinuous: ClassVar[bool] = False
 
     def cash_flows(self, paths):
         return [CashFlow(np.maximum(paths.spot[k] - strike, 0.0), k) for k, strike in enumerate(self.strikes)]
@@ -70,8 +70,8 @@ def note_value(*, spot=100.0, rate=0.05, vol=0.25):
     (t1, t2), level, (first, second) = NOTE.times, NOTE.level, NOTE.redemptions
     drift, dt = rate - 0.02 - 0.5 * vol**2, t2 - t1
     edge = (np.log(level / spot) - drift * t1) / (vol * np.sqrt(t1))
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    z = -12.0 + 0.5 * (nodes + 1.0) * (edge + 12.0)
+    grid_points, weights = np.polynomial.legendre.leggauss(400)
+    z = -12.0 + 0.5 * (grid_points + 1.0) * (edge + 12.0)
     weights = 0.5 * weights * (edge + 12.0) * np.exp(-0.5 * z * z) / np.sqrt(2.0 * np.pi)
     s1 = spot * np.exp(drift * t1 + vol * np.sqrt(t1) * z)
     d = (np.log(s1 / level) + drift * dt) / (vol * np.sqrt(dt))
@@ -156,7 +156,7 @@ def test_contract_that_says_neither_payoff_nor_cash_flows_is_told_so():
     class Nothing(Contract):
         family: ClassVar[str] = "nothing"
         times: tuple[float, ...] = (1.0,)
-        jumps: ClassVar[bool] = False
+        discontinuous: ClassVar[bool] = False
 
     with pytest.raises(NotImplementedError, match="payoff or cash_flows"):
         price(Nothing(), MODEL, MARKET)

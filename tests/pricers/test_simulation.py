@@ -12,72 +12,72 @@ from pricers.engine.simulation import Sampler, _blocks, simulate
 from pricers.paths.discounting import Discounting
 from pricers.paths.paths import Law, Paths
 from pricers.paths.requests import PathRequest, Wanted
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 from pricers.random_numbers.sampling import ATOM
 
 CURVE = Market(spot=120.0, rate=ZeroCurve(times=(0.2, 1.0), rates=(0.01, 0.06)), dividend=0.03)
 DATES = (0.1, 0.35, 0.4, 0.9)
 
 
-def block(lattice=DATES, lanes=70, first=0, seed=11, stream=""):
-    return Block(seed=seed, stream=stream, lattice=lattice, first=first, lanes=lanes)
+def block(time_grid=DATES, n_paths=70, first=0, seed=11, stream=""):
+    return Block(seed=seed, stream=stream, time_grid=time_grid, first=first, n_paths=n_paths)
 
 
-def test_increments_on_a_finer_lattice_are_those_of_the_same_motion():
-    lattice = tuple(k / 50 for k in range(1, 51))
-    fine = block(lattice)
-    found = fine.increments(Observation((lattice[4], lattice[19], lattice[49]), lattice))
+def test_increments_on_a_finer_grid_are_those_of_the_same_motion():
+    time_grid = tuple(k / 50 for k in range(1, 51))
+    fine = block(time_grid)
+    found = fine.increments(ObservationDates((time_grid[4], time_grid[19], time_grid[49]), time_grid))
     z = fine.normals()
-    for lane in (0, 33, 69):
-        walk = [math.fsum(math.sqrt(0.02) * z[k, lane] for k in range(n)) for n in (5, 20, 50)]
+    for path in (0, 33, 69):
+        walk = [math.fsum(math.sqrt(0.02) * z[k, path] for k in range(n)) for n in (5, 20, 50)]
         steps = np.diff([0.0, *walk]) / np.sqrt(np.diff([0.0, 0.1, 0.4, 1.0]))
-        assert found[:, lane] == pytest.approx(steps, rel=1e-12, abs=1e-13)
+        assert found[:, path] == pytest.approx(steps, rel=1e-12, abs=1e-13)
 
 
-def test_a_node_has_its_normals_whatever_follows_it_and_wherever_the_block_starts():
+def test_a_point_has_its_normals_whatever_follows_it_and_wherever_the_block_starts():
     short, long = block(DATES[:2]), block(DATES, first=32)
     assert np.array_equal(short.normals()[:, 32:], long.normals()[:2, :38])
     assert not np.array_equal(block(stream="X").normals(), block(stream="Y").normals())
     assert not np.array_equal(block().normals(0), block().normals(1))
 
 
-def test_a_date_off_the_lattice_is_an_error():
-    with pytest.raises(ValueError, match="must be a node"):
-        Observation((0.2,), DATES)
-    with pytest.raises(ValueError, match="must be a node"):
-        Observation((0.95,), DATES)
+def test_a_date_off_the_grid_is_an_error():
+    with pytest.raises(ValueError, match="must be a grid point"):
+        ObservationDates((0.2,), DATES)
+    with pytest.raises(ValueError, match="must be a grid point"):
+        ObservationDates((0.95,), DATES)
 
 
-@pytest.mark.parametrize("stretch", [1.0, 1.01])
-def test_gbm_paths_scores_and_tangents_against_plain_python(stretch):
-    model, dates = GBM(vol=0.3), Observation(DATES, DATES)
+@pytest.mark.parametrize("time_scale", [1.0, 1.01])
+def test_gbm_paths_scores_and_tangents_against_plain_python(time_scale):
+    model, dates = GBM(vol=0.3), ObservationDates(DATES, DATES)
     draws = block()
-    paths = model.paths(draws, dates, CURVE, stretch)
-    growth = [stretch * float(CURVE.log_growth(t)) for t in DATES]
-    for lane in (0, 41, 69):
-        z = draws.normals()[:, lane].tolist()
-        twin = naive_gbm.GBMPath(spot=120.0, vol=0.3, times=[stretch * t for t in DATES], growth=growth, normals=z)
-        assert paths.spot[:, lane] == pytest.approx(twin.spots(), rel=1e-14)
+    paths = model.paths(draws, dates, CURVE, time_scale)
+    growth = [time_scale * float(CURVE.log_growth(t)) for t in DATES]
+    for path in (0, 41, 69):
+        z = draws.normals()[:, path].tolist()
+        twin = naive_gbm.GBMPath(spot=120.0, vol=0.3, times=[time_scale * t for t in DATES], growth=growth, normals=z)
+        assert paths.spot[:, path] == pytest.approx(twin.spots(), rel=1e-14)
         for parameter in ("spot", "rate", "dividend", "vol", "time"):
-            assert paths.score(parameter)[lane] == pytest.approx(twin.score(parameter), rel=1e-12, abs=1e-13)
-            assert np.broadcast_to(paths.law.tangent(parameter), (4, 70))[:, lane] == pytest.approx(
+            assert paths.score(parameter)[path] == pytest.approx(twin.score(parameter), rel=1e-12, abs=1e-13)
+            assert np.broadcast_to(paths.law.tangent(parameter), (4, 70))[:, path] == pytest.approx(
                 twin.tangent(parameter), rel=1e-11, abs=1e-13
             )
         for pair in (("spot", "spot"), ("spot", "vol"), ("vol", "vol")):
-            assert paths.score(*pair)[lane] == pytest.approx(twin.second_score(*pair), rel=2e-6, abs=1e-6)
-    assert paths.discounting.log_factors[-1] == pytest.approx(stretch * float(CURVE.log_discount(0.9)), rel=1e-15)
+            assert paths.score(*pair)[path] == pytest.approx(twin.second_score(*pair), rel=2e-6, abs=1e-6)
+    assert paths.discounting.log_factors[-1] == pytest.approx(time_scale * float(CURVE.log_discount(0.9)), rel=1e-15)
 
 
 def test_summaries_of_paths_against_plain_python():
-    paths = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE)
-    for lane in (0, 64, 69):
-        spots = paths.spot[:, lane].tolist()
-        assert paths.mean[lane] == pytest.approx(math.fsum(spots) / 4, rel=1e-15)
-        assert paths.geometric_mean[lane] == pytest.approx(math.prod(spots) ** 0.25, rel=1e-14)
-        assert paths.minimum[lane] == pytest.approx(min(spots), rel=2e-15)
-        assert paths.maximum[lane] == pytest.approx(max(spots), rel=2e-15)
-        assert paths.last[lane] == pytest.approx(spots[-1], rel=2e-15)
-        assert paths.log_last[lane] == pytest.approx(math.log(spots[-1]), rel=1e-15)
+    paths = GBM(vol=0.3).paths(block(), ObservationDates(DATES, DATES), CURVE)
+    for path in (0, 64, 69):
+        spots = paths.spot[:, path].tolist()
+        assert paths.mean[path] == pytest.approx(math.fsum(spots) / 4, rel=1e-15)
+        assert paths.geometric_mean[path] == pytest.approx(math.prod(spots) ** 0.25, rel=1e-14)
+        assert paths.minimum[path] == pytest.approx(min(spots), rel=2e-15)
+        assert paths.maximum[path] == pytest.approx(max(spots), rel=2e-15)
+        assert paths.last[path] == pytest.approx(spots[-1], rel=2e-15)
+        assert paths.log_last[path] == pytest.approx(math.log(spots[-1]), rel=1e-15)
 
 
 SUMMARIES = ("mean", "log_mean", "minimum", "maximum", "last", "log_last")
@@ -85,11 +85,11 @@ PARAMETERS = ("spot", "rate", "dividend", "vol", "time")
 SLOPES = [(name, parameter) for name in ("mean", "log_mean", "log_last") for parameter in PARAMETERS]
 
 
-@pytest.mark.parametrize("stretch", [1.0, 1.01])
+@pytest.mark.parametrize("time_scale", [1.0, 1.01])
 @pytest.mark.parametrize("dates", [DATES, DATES[:3], (0.35, 0.9)], ids=["all", "the first", "some"])
-def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, stretch):
-    model, observed = GBM(vol=0.3), Observation(dates, DATES)
-    paths = model.paths(block(lanes=300), observed, CURVE, stretch)
+def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, time_scale):
+    model, dates = GBM(vol=0.3), ObservationDates(dates, DATES)
+    paths = model.paths(block(n_paths=300), dates, CURVE, time_scale)
     for name, of_spots in {
         "mean": paths.spot.mean(axis=0),
         "log_mean": np.log(paths.spot).mean(axis=0),
@@ -109,8 +109,8 @@ def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, s
 
 def test_spots_beyond_all_numbers_are_held_at_the_last_of_them():
     """Without that a power of two would wrap round to something ordinary."""
-    draws, vol = block((1.0,), lanes=256), 300.0
-    paths = GBM(vol=vol).paths(draws, Observation((1.0,), (1.0,)), Market(spot=1.0, rate=0.5 * vol**2))
+    draws, vol = block((1.0,), n_paths=256), 300.0
+    paths = GBM(vol=vol).paths(draws, ObservationDates((1.0,), (1.0,)), Market(spot=1.0, rate=0.5 * vol**2))
     beyond = 0
     for got, z in zip(paths.mean.tolist(), draws.normals()[0].tolist(), strict=True):
         if abs(vol * z) > 708.0:
@@ -123,32 +123,32 @@ def test_spots_beyond_all_numbers_are_held_at_the_last_of_them():
 
 def test_what_is_asked_of_paths_and_beside_them_changes_no_bit():
     scenarios = [
-        (GBM(vol=v), CURVE.bumped("spot", h), stretch) for v, h, stretch in ((0.3, 0, 1.0), (0.2, 0, 1.0), (0.3, 1.0, 1.02))
+        (GBM(vol=v), CURVE.bumped("spot", h), time_scale) for v, h, time_scale in ((0.3, 0, 1.0), (0.2, 0, 1.0), (0.3, 1.0, 1.02))
     ]
-    observations = [Observation(dates, DATES) for dates in (DATES, DATES[:3], (0.35, 0.9), (0.1,))]
+    observations = [ObservationDates(dates, DATES) for dates in (DATES, DATES[:3], (0.35, 0.9), (0.1,))]
     every = {"summaries": frozenset(SUMMARIES), "scores": frozenset((name,) for name in PARAMETERS), "slopes": frozenset(SLOPES)}
 
-    def request(scenario, observed, wanted):
-        return PathRequest(market=scenario[1], stretch=scenario[2], observed=observed, wanted=Wanted(**wanted))
+    def request(scenario, dates, wanted):
+        return PathRequest(market=scenario[1], time_scale=scenario[2], dates=dates, wanted=Wanted(**wanted))
 
     def numbers(model, asked, *others):
         requests = {model: [asked]}
         for other, of_model in others:
             requests.setdefault(of_model, []).append(other)
-        paths = GBM.simulator(requests).paths(Block(seed=11, stream="", lattice=DATES, first=0, lanes=300), asked)
+        paths = GBM.simulator(requests).paths(Block(seed=11, stream="", time_grid=DATES, first=0, n_paths=300), asked)
         return [
             *(getattr(paths, name) for name in SUMMARIES),
             *(paths.slope(name, parameter) for name, parameter in SLOPES),
             *(paths.score(parameter) for parameter in PARAMETERS),
         ]
 
-    crowd = [(request(scenario, observed, every), scenario[0]) for scenario in scenarios for observed in observations]
+    crowd = [(request(scenario, dates, every), scenario[0]) for scenario in scenarios for dates in observations]
     for scenario in scenarios:
-        for observed in observations:
-            alone = numbers(scenario[0], request(scenario, observed, {}))
+        for dates in observations:
+            alone = numbers(scenario[0], request(scenario, dates, {}))
             for wanted in (every, *({name: names} for name, names in every.items())):
                 for others in ((), crowd):
-                    together = numbers(scenario[0], request(scenario, observed, wanted), *others)
+                    together = numbers(scenario[0], request(scenario, dates, wanted), *others)
                     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -163,40 +163,40 @@ class NoLaw(Law):
 def test_nan_is_neither_minimum_nor_maximum_of_others():
     spot = np.full((4, 7), 100.0)
     spot[2, 5] = math.nan
-    paths = Paths(times=np.array(DATES), lanes=7, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=NoLaw())
+    paths = Paths(times=np.array(DATES), n_paths=7, spot=lambda: spot, discounting=Discounting((1.0,), (0.0,)), law=NoLaw())
     assert math.isnan(paths.minimum[5])
     assert math.isnan(paths.maximum[5])
     assert math.isnan(paths.mean[5])
 
 
 def test_gbm_knows_which_scores_it_lacks():
-    law = GBM(vol=0.3).paths(block(), Observation(DATES, DATES), CURVE).law
+    law = GBM(vol=0.3).paths(block(), ObservationDates(DATES, DATES), CURVE).law
     with pytest.raises(NotApplicable, match=r"no score for rate x rate; use FiniteDifference\(\)"):
         law.score(("rate", "rate"))
 
 
 @pytest.mark.parametrize("samples", [1, 64, 4096, 50_000, 2**19])
-@pytest.mark.parametrize("lanes", [64, 256, 4096, 16_384])
+@pytest.mark.parametrize("n_paths", [64, 256, 4096, 16_384])
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
-def test_blocks_hold_every_path_once_and_a_block_of_a_power_of_two_starts_at_a_multiple_of_it(samples, lanes, workers):
+def test_blocks_hold_every_path_once_and_a_block_of_a_power_of_two_starts_at_a_multiple_of_it(samples, n_paths, workers):
     end = 0
-    for first, width in _blocks(samples, lanes, workers):
+    for first, width in _blocks(samples, n_paths, workers):
         assert first == end
         assert first < samples
         assert first % width == 0
         assert width % ATOM == 0
         end = first + width
-    assert samples <= end < samples + lanes
+    assert samples <= end < samples + n_paths
 
 
 class Known(Sampler):
     """Rows that are written down: path i of group g has i**(row + 1) / 1000 + g."""
 
-    stream, lattice, shape = "", (1.0,), (2, 3)
+    stream, time_grid, shape = "", (1.0,), (2, 3)
 
     def sample(self, paths, out):
         block = paths.block
-        index = block.first + np.arange(block.lanes)
+        index = block.first + np.arange(block.n_paths)
         for group in range(2):
             for row in range(3):
                 out[group, row] = (index / 1000.0) ** (row + 1) + group
@@ -205,7 +205,7 @@ class Known(Sampler):
 @pytest.mark.parametrize("paths", [2, 63, 64, 65, 1000, 20_001])
 def test_moments_are_those_of_all_paths(paths):
     plan = Plan(paths=paths)
-    (found,) = simulate([Known()], plan, threads=2, lanes=192)
+    (found,) = simulate([Known()], plan, threads=2, n_paths=192)
     x = np.array([[(i / 1000.0) ** (row + 1) for i in range(paths)] for row in range(3)])
     for group in range(2):
         moments = found[group]
@@ -231,7 +231,7 @@ def test_moments_are_those_of_all_paths(paths):
 
 def test_progress_ends_at_all_paths():
     seen = []
-    simulate([Known()], Plan(paths=1000), threads=1, lanes=192, progress=lambda done, total: seen.append((done, total)))
+    simulate([Known()], Plan(paths=1000), threads=1, n_paths=192, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(192, 1000), (384, 1000), (576, 1000), (768, 1000), (960, 1000), (1000, 1000)]
 
 
@@ -243,11 +243,11 @@ class Failing(Known):
 
 
 def test_a_sampler_that_fails_takes_none_with_it():
-    good, bad = simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192, keep_going=True)
+    good, bad = simulate([Known(), Failing()], Plan(paths=2000), threads=2, n_paths=192, keep_going=True)
     assert good[0].counts.sum() == 2000
     assert isinstance(bad, ZeroDivisionError)
     with pytest.raises(ZeroDivisionError, match="at path 384"):
-        simulate([Known(), Failing()], Plan(paths=2000), threads=2, lanes=192)
+        simulate([Known(), Failing()], Plan(paths=2000), threads=2, n_paths=192)
 
 
 @pytest.mark.parametrize("threads", [0, -1, 1.5, True])

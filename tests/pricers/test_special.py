@@ -13,13 +13,13 @@ from pricers.numerics.kernel import kernel
 mpmath.mp.dps = 40
 
 
-def over_lanes(function):
+def over_paths(function):
     """The device function as an array function, in a loop like the ones it is made for."""
 
     @kernel
     def loop(x, out):
-        for lane in range(x.size):
-            out[lane] = function(x[lane])
+        for path in range(x.size):
+            out[path] = function(x[path])
 
     def apply(x):
         x = np.asarray(x, dtype=np.float64)
@@ -32,18 +32,18 @@ def over_lanes(function):
 
 @kernel
 def _sincos(u, sine, cosine):
-    for lane in range(u.size):
-        sine[lane], cosine[lane] = special.sincos_turn(u[lane])
+    for path in range(u.size):
+        sine[path], cosine[path] = special.sincos_turn(u[path])
 
 
 @kernel
 def _fma(a, b, c, out):
-    for lane in range(a.size):
-        out[lane] = special.fma(a[lane], b[lane], c[lane])
+    for path in range(a.size):
+        out[path] = special.fma(a[path], b[path], c[path])
 
 
 exp, exp2_normal, exp_normal, log, mills, ndtr, ndtri = (
-    over_lanes(f)
+    over_paths(f)
     for f in (special.exp, special.exp2_normal, special.exp_normal, special.log, special.mills, special.ndtr, special.ndtri)
 )
 
@@ -177,11 +177,11 @@ def test_fma_rounds_once():
 
 
 @pytest.mark.parametrize("function", [exp, log, ndtr, ndtri], ids=["exp", "log", "ndtr", "ndtri"])
-def test_bits_do_not_depend_on_the_lane(function):
+def test_bits_do_not_depend_on_the_path(function):
     x = RANDOM.uniform(1e-3, 0.999, 70)
     whole = function(x)
-    for lanes in range(1, 71):
-        assert (function(x[:lanes]) == whole[:lanes]).all()
+    for n_paths in range(1, 71):
+        assert (function(x[:n_paths]) == whole[:n_paths]).all()
     for first in range(16):
         assert (function(x[first:]) == whole[first:]).all()
 
@@ -192,9 +192,9 @@ def test_bits_do_not_depend_on_the_lane(function):
     [special.exp, special.exp2_normal, special.exp_normal, special.log, special.mills, special.ndtr, special.ndtri],
     ids=lambda f: f.__name__,
 )
-def test_loops_over_lanes_become_vector_instructions(function):
+def test_loops_over_paths_become_vector_instructions(function):
     benchmark = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "kernels.py"))
-    loop = benchmark["over_lanes"](function)
+    loop = benchmark["over_paths"](function)
     loop(np.ones((2, 64)), np.ones((2, 64)))
     found = benchmark["vector_loop"](loop)
     assert found["zmm"] + found["ymm"] > 15

@@ -34,7 +34,7 @@ def test_what_is_small_outlasts_a_run_and_what_is_large_does_not():
 def test_each_thread_has_its_own():
     found = []
 
-    def work(space):
+    def cost_ns(space):
         enter(space)
         found.append(empty((64,)))
         found.append(space.empty((64,)))
@@ -42,7 +42,7 @@ def test_each_thread_has_its_own():
     with lent(2) as spaces:
         before = enter(spaces[0])
         mine = empty((64,))
-        thread = threading.Thread(target=work, args=(spaces[1],))
+        thread = threading.Thread(target=cost_ns, args=(spaces[1],))
         thread.start()
         thread.join()
         assert enter(before) is spaces[0]

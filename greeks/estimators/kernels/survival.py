@@ -23,13 +23,13 @@ import numpy as np
 from pricers.numerics.elementary import exp, ndtr, ndtri
 from pricers.numerics.kernel import device, kernel
 
-__all__ = ["first_touches", "worths"]
+__all__ = ["first_touches", "values"]
 
 CHUNK = 128
-"""Lanes carried through all of time together, so that their state stays in the near caches (64 to 512 are alike, measured)."""
+"""Paths carried through all of time together, so that their state stays in the near caches (64 to 512 are alike, measured)."""
 
 GROUP = 16
-"""The lanes near the barrier, gathered, are filled up to a multiple of this: loops over them have no slow rest."""
+"""The paths near the barrier, gathered, are filled up to a multiple of this: loops over them have no slow rest."""
 
 FAR = 7.5
 """Standard deviations from the barrier at which the probability of touching it next, 3e-14, is left out."""
@@ -60,24 +60,24 @@ def _image(y, variance, power, pole, shares, cash, edge, side, strike):
 
 
 @kernel
-def worths(edges, imaged, power, pole, y, variance, out):
-    """Worth of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, lane]."""
-    for lane in range(out.shape[1]):
+def values(edges, imaged, power, pole, y, variance, out):
+    """Worth of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, path]."""
+    for path in range(out.shape[1]):
         value, by_y, by_y_twice, by_power = 0.0, 0.0, 0.0, 0.0
         for k in range(edges.shape[0]):
             shares, cash, edge, side, strike = edges[k]
-            v, v1, v2 = _edge(y[lane], variance[lane], shares, cash, edge, side, strike)
+            v, v1, v2 = _edge(y[path], variance[path], shares, cash, edge, side, strike)
             value, by_y, by_y_twice = value + v, by_y + v1, by_y_twice + v2
             if imaged:
-                v, v1, v2, v3 = _image(y[lane], variance[lane], power, pole, shares, cash, edge, side, strike)
+                v, v1, v2, v3 = _image(y[path], variance[path], power, pole, shares, cash, edge, side, strike)
                 value, by_y, by_y_twice, by_power = value - v, by_y - v1, by_y_twice - v2, by_power - v3
-        out[0, lane], out[1, lane], out[2, lane], out[3, lane] = value, by_y, by_y_twice, by_power
+        out[0, path], out[1, path], out[2, path], out[3, path] = value, by_y, by_y_twice, by_power
 
 
 @kernel
 def first_touches(
     sign, barrier, edges, imaged, power, pole, mean, stdev, left, mean_slope, stdev_slope, left_slope, power_slope,
-    normals, state, slope, bend,
+    normals, state, slope, second,
 ):  # fmt: skip
     r"""Paths conditioned to stay alive on each date but the last, and what the claim is worth where they would have died.
 
@@ -87,87 +87,87 @@ def first_touches(
         +1 if the barrier, in log-spot, is below.
     edges, imaged, power, pole
         The claim: edges [edge, 5], and whether it is taken less its image.
-    mean, stdev : ndarray [time, lane] or [time, 1]
-        Of the log-returns. Here and below lanes may share one value.
-    left : ndarray [2, lane or 1]
+    mean, stdev : ndarray [time, path] or [time, 1]
+        Of the log-returns. Here and below paths may share one value.
+    left : ndarray [2, path or 1]
         Sums over time of mean and of variance.
-    mean_slope, stdev_slope, left_slope : ndarray [p, time, lane or 1], the last [p, 2, lane or 1]
+    mean_slope, stdev_slope, left_slope : ndarray [p, time, path or 1], the last [p, 2, path or 1]
         Derivatives by parameters.
     power_slope : ndarray [p]
         Derivatives of power.
-    normals : ndarray [time, lane]
-    state : ndarray [3, lane]
+    normals : ndarray [time, path]
+    state : ndarray [3, path]
         On entry and return: distance from the barrier into the alive side, probability of the path so far, and the sum of
         worth times probability over the deaths.
-    slope : ndarray [p, 3, lane]
+    slope : ndarray [p, 3, path]
         Derivatives of the distance, of the probability's logarithm and of the sum.
-    bend : ndarray [3, lane] or [0, lane]
+    bend : ndarray [3, path] or [0, path]
         Second derivatives by parameter 0, on which neither log-returns nor power may depend; left out if empty.
     """
-    lanes, parameters, size = state.shape[1], slope.shape[0], CHUNK + GROUP
+    n_paths, parameters, size = state.shape[1], slope.shape[0], CHUNK + GROUP
     index = np.empty(size, np.int64)
-    work = np.zeros((45, size))  # one array for all: of several, the compiler would have to ask whether they overlap
-    # one for each lane: the state; mean and variance still to come; the normal; mean and standard deviation of the step
-    away, weight, loss, rest, room, level, m_, s_ = work[:8]
-    distance, base, inverse, shrink, hazard, survive = work[8:14]
+    scratch = np.zeros((45, size))  # one array for all: of several, the compiler would have to ask whether they overlap
+    # one for each path: the state; mean and variance still to come; the normal; mean and standard deviation of the step
+    away, weight, loss, rest, room, level, m_, s_ = scratch[:8]
+    distance, base, inverse, shrink, hazard, survive = scratch[8:14]
     # what a death is worth, a0, by the derivatives that move it: a0 of the log-probability, a1 of d, a2 of s, a3 and a4 of mean and
     # variance still to come, a5 of power; twice by d alone a6
-    a0, a1, a2, a3, a4, a5, a6 = work[14:21]
-    # the same and more of the lanes near the barrier, gathered
-    d_, z_, x_, step_, y_, room_, odds_, alive_, dead_, density_, tail_, alpha_, beta_ = work[21:34]
-    v_, v1_, v2_, v3_ = work[34:38]
+    a0, a1, a2, a3, a4, a5, a6 = scratch[14:21]
+    # the same and more of the paths near the barrier, gathered
+    d_, z_, x_, step_, y_, room_, odds_, alive_, dead_, density_, tail_, alpha_, beta_ = scratch[21:34]
+    v_, v1_, v2_, v3_ = scratch[34:38]
     # of one parameter: derivatives of distance, log-probability, sum, and of what is still to come; and of the step
-    g, w, c1, later, wider, dm, ds = work[38:45]
+    g, w, c1, later, wider, dm, ds = scratch[38:45]
     moving, bending = np.zeros((parameters, 5, size)), np.zeros((3, size))
-    room[CHUNK], s_[CHUNK] = 1.0, 1.0  # what groups are filled up with: a lane of probability zero
-    for first in range(0, lanes, CHUNK):
-        n = min(CHUNK, lanes - first)
+    room[CHUNK], s_[CHUNK] = 1.0, 1.0  # what groups are filled up with: a path of probability zero
+    for first in range(0, n_paths, CHUNK):
+        n = min(CHUNK, n_paths - first)
         last = first + n
         wide = mean.shape[1] > 1
         inward, chance_, lost_ = state[0, first:last], state[1, first:last], state[2, first:last]
-        for lane in range(n):
-            away[lane], weight[lane], loss[lane] = inward[lane], chance_[lane], lost_[lane]
+        for path in range(n):
+            away[path], weight[path], loss[path] = inward[path], chance_[path], lost_[path]
         for row in range(2):
-            into, source = work[3 + row], left[row, first:last] if wide else left[row]
-            for lane in range(n):
-                into[lane] = source[lane] if wide else source[0]
-        for row in range(bend.shape[0]):
-            into, source = bending[row], bend[row, first:last]
-            for lane in range(n):
-                into[lane] = source[lane]
+            into, source = scratch[3 + row], left[row, first:last] if wide else left[row]
+            for path in range(n):
+                into[path] = source[path] if wide else source[0]
+        for row in range(second.shape[0]):
+            into, source = bending[row], second[row, first:last]
+            for path in range(n):
+                into[path] = source[path]
         for p in range(parameters):
             for row in range(3):
                 into, source = moving[p, row], slope[p, row, first:last]
-                for lane in range(n):
-                    into[lane] = source[lane]
+                for path in range(n):
+                    into[path] = source[path]
             for row in range(2):
                 into, source = moving[p, 3 + row], left_slope[p, row, first:last] if wide else left_slope[p, row]
-                for lane in range(n):
-                    into[lane] = source[lane] if wide else source[0]
+                for path in range(n):
+                    into[path] = source[path] if wide else source[0]
         for t in range(normals.shape[0] - 1):
             noise = normals[t, first:last]
             if wide:
                 means, stdevs = mean[t, first:last], stdev[t, first:last]
-                for lane in range(n):
-                    m_[lane], s_[lane] = means[lane], stdevs[lane]
+                for path in range(n):
+                    m_[path], s_[path] = means[path], stdevs[path]
             else:
                 m, s = mean[t, 0], stdev[t, 0]
-                for lane in range(n):
-                    m_[lane], s_[lane] = m, s
-            for lane in range(n):
-                s, m, x = s_[lane], m_[lane], sign * noise[lane]
-                here, per = away[lane] + sign * m, 1.0 / s
-                d, variance = here * per, room[lane] - s * s
-                base[lane], inverse[lane], level[lane] = here, per, x
-                distance[lane] = -37.0 if d < -37.0 else d
-                rest[lane], room[lane] = rest[lane] - m, 1e-16 if variance < 1e-16 else variance
-            for lane in range(n):
-                shrink[lane], hazard[lane], survive[lane] = 0.0, 0.0, 1.0
-                a0[lane], a1[lane], a2[lane], a3[lane], a4[lane], a5[lane], a6[lane] = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                for path in range(n):
+                    m_[path], s_[path] = m, s
+            for path in range(n):
+                s, m, x = s_[path], m_[path], sign * noise[path]
+                here, per = away[path] + sign * m, 1.0 / s
+                d, variance = here * per, room[path] - s * s
+                base[path], inverse[path], level[path] = here, per, x
+                distance[path] = -37.0 if d < -37.0 else d
+                rest[path], room[path] = rest[path] - m, 1e-16 if variance < 1e-16 else variance
+            for path in range(n):
+                shrink[path], hazard[path], survive[path] = 0.0, 0.0, 1.0
+                a0[path], a1[path], a2[path], a3[path], a4[path], a5[path], a6[path] = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
             near = 0  # far away nothing is lost and the normal is what it was: the functions below are for the others
-            for lane in range(n):
-                index[near] = lane
-                near += distance[lane] < FAR
+            for path in range(n):
+                index[near] = path
+                near += distance[path] < FAR
             some = (near + GROUP - 1) // GROUP * GROUP
             for k in range(near, some):
                 index[k] = CHUNK
@@ -221,60 +221,60 @@ def first_touches(
                 a5[i] = chance * v3_[k]
                 curved = by_y_twice * moves * moves + by_y * s * beta * (beta * x + d)
                 a6[i] = chance * curved + density * (d * c - 2.0 * by_y * moves)
-            if bend.shape[0] > 0:  # before the first derivatives: it needs those of the date before
+            if second.shape[0] > 0:  # before the first derivatives: it needs those of the date before
                 by_spot, log_by_spot = moving[0, 0], moving[0, 1]
                 g2, l2, c2 = bending
-                for lane in range(n):
-                    d, a, h, l1, s = distance[lane], shrink[lane], hazard[lane], log_by_spot[lane], s_[lane]
-                    d1, d2, bent = by_spot[lane] * inverse[lane], g2[lane] * inverse[lane], l2[lane]
-                    c2[lane] += a0[lane] * (l1 * l1 + bent) + a1[lane] * (2.0 * l1 * d1 + d2) + a6[lane] * d1 * d1
-                    g2[lane] += s * a * ((a * level[lane] + d) * d1 * d1 - d2)
-                    l2[lane] = bent + h * (d2 - (d + h) * d1 * d1)
+                for path in range(n):
+                    d, a, h, l1, s = distance[path], shrink[path], hazard[path], log_by_spot[path], s_[path]
+                    d1, d2, second_order = by_spot[path] * inverse[path], g2[path] * inverse[path], l2[path]
+                    c2[path] += a0[path] * (l1 * l1 + second_order) + a1[path] * (2.0 * l1 * d1 + d2) + a6[path] * d1 * d1
+                    g2[path] += s * a * ((a * level[path] + d) * d1 * d1 - d2)
+                    l2[path] = second_order + h * (d2 - (d + h) * d1 * d1)
             for p in range(parameters):
                 for row in range(5 if wide else 3):
-                    into, source = work[38 + row], moving[p, row]
-                    for lane in range(n):
-                        into[lane] = source[lane]
+                    into, source = scratch[38 + row], moving[p, row]
+                    for path in range(n):
+                        into[path] = source[path]
                 tilt = power_slope[p]
                 if wide:
                     means, stdevs = mean_slope[p, t, first:last], stdev_slope[p, t, first:last]
-                    for lane in range(n):
-                        dm[lane], ds[lane] = means[lane], stdevs[lane]
-                    for lane in range(n):
-                        moved, spread, s = dm[lane], ds[lane], s_[lane]
-                        ahead, vast = later[lane] - moved, wider[lane] - 2.0 * s * spread
-                        later[lane], wider[lane], moved = ahead, vast, sign * moved
-                        d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
-                        lost = a0[lane] * w[lane] + a1[lane] * d1 + a2[lane] * spread
-                        c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
-                        g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
-                        w[lane] += hazard[lane] * d1
+                    for path in range(n):
+                        dm[path], ds[path] = means[path], stdevs[path]
+                    for path in range(n):
+                        moved, spread, s = dm[path], ds[path], s_[path]
+                        ahead, vast = later[path] - moved, wider[path] - 2.0 * s * spread
+                        later[path], wider[path], moved = ahead, vast, sign * moved
+                        d1 = (g[path] + moved - distance[path] * spread) * inverse[path]
+                        lost = a0[path] * w[path] + a1[path] * d1 + a2[path] * spread
+                        c1[path] += lost + (a3[path] * ahead + a4[path] * vast + a5[path] * tilt)
+                        g[path] += moved + spread * level[path] - s * shrink[path] * d1
+                        w[path] += hazard[path] * d1
                 else:
                     moved, spread, s = mean_slope[p, t, 0], stdev_slope[p, t, 0], stdev[t, 0]
                     ahead, vast = moving[p, 3, 0] - moved, moving[p, 4, 0] - 2.0 * s * spread
                     moving[p, 3, 0], moving[p, 4, 0], moved = ahead, vast, sign * moved
-                    for lane in range(n):
-                        d1 = (g[lane] + moved - distance[lane] * spread) * inverse[lane]
-                        lost = a0[lane] * w[lane] + a1[lane] * d1 + a2[lane] * spread
-                        c1[lane] += lost + (a3[lane] * ahead + a4[lane] * vast + a5[lane] * tilt)
-                        g[lane] += moved + spread * level[lane] - s * shrink[lane] * d1
-                        w[lane] += hazard[lane] * d1
+                    for path in range(n):
+                        d1 = (g[path] + moved - distance[path] * spread) * inverse[path]
+                        lost = a0[path] * w[path] + a1[path] * d1 + a2[path] * spread
+                        c1[path] += lost + (a3[path] * ahead + a4[path] * vast + a5[path] * tilt)
+                        g[path] += moved + spread * level[path] - s * shrink[path] * d1
+                        w[path] += hazard[path] * d1
                 for row in range(5 if wide else 3):
-                    source, into = work[38 + row], moving[p, row]
-                    for lane in range(n):
-                        into[lane] = source[lane]
-            for lane in range(n):
-                away[lane] = base[lane] + s_[lane] * level[lane]
-                weight[lane] *= survive[lane]
-                loss[lane] += a0[lane]
-        for lane in range(n):
-            inward[lane], chance_[lane], lost_[lane] = away[lane], weight[lane], loss[lane]
-        for row in range(bend.shape[0]):
-            into, source = bend[row, first:last], bending[row]
-            for lane in range(n):
-                into[lane] = source[lane]
+                    source, into = scratch[38 + row], moving[p, row]
+                    for path in range(n):
+                        into[path] = source[path]
+            for path in range(n):
+                away[path] = base[path] + s_[path] * level[path]
+                weight[path] *= survive[path]
+                loss[path] += a0[path]
+        for path in range(n):
+            inward[path], chance_[path], lost_[path] = away[path], weight[path], loss[path]
+        for row in range(second.shape[0]):
+            into, source = second[row, first:last], bending[row]
+            for path in range(n):
+                into[path] = source[path]
         for p in range(parameters):
             for row in range(3):
                 into, source = slope[p, row, first:last], moving[p, row]
-                for lane in range(n):
-                    into[lane] = source[lane]
+                for path in range(n):
+                    into[path] = source[path]

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from pricers.contracts.own_payoffs.trial import shown
 from pricers.errors import InvalidInput
 
-__all__ = ["Break", "check_gradient", "find_jump", "segments", "trial_paths"]
+__all__ = ["Break", "check_gradient", "find_discontinuity", "segments", "trial_paths"]
 
 FloatArray = npt.NDArray[np.float64]
 Payoff = Callable[[FloatArray], FloatArray]
@@ -113,7 +113,7 @@ def segments(
     return ends(1), ends(2)
 
 
-def find_jump(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | None:
+def find_discontinuity(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | None:
     """A place between ``start`` and ``end`` [coordinate, segment] where the payoff jumps, or None where none was found."""
     count = start.shape[1]
     grid = np.linspace(0.0, 1.0, _GRID + 1)
@@ -123,8 +123,8 @@ def find_jump(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | Non
     usual = float(np.median(spread[spread > 0.0])) if (spread > 0.0).any() else 0.0
     least = np.maximum(_JUMP * np.maximum(spread, 0.25 * usual), _ROUNDING * np.nan_to_num(np.abs(finite).max(axis=0)))
     steps = np.nan_to_num(np.diff(values, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
-    odd, bent = _unlike_neighbours(steps, least)
-    chosen = np.concatenate([np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd, bent)])
+    odd, second_order = _unlike_neighbours(steps, least)
+    chosen = np.concatenate([np.argsort(-rank, axis=0, kind="stable")[:_SUSPECTS] for rank in (np.abs(steps), odd, second_order)])
     place, cell = np.tile(np.arange(count), len(chosen)), chosen.ravel()
     suspect = np.maximum(np.abs(steps[cell, place]), odd[cell, place]) > least[place]
     place, low = place[suspect], grid[cell[suspect]]
@@ -136,8 +136,8 @@ def find_jump(payoff: Payoff, start: FloatArray, end: FloatArray) -> Break | Non
         values = payoff(_points(start, end, np.tile(place, _PARTS + 1), inner.ravel())).reshape(inner.shape)
         steps = np.nan_to_num(np.diff(values, axis=0), nan=0.0, posinf=0.0, neginf=0.0)
         part = np.argmax(np.abs(steps - np.median(steps, axis=0)), axis=0)
-        lanes = np.arange(len(place))
-        change = np.abs(steps[part, lanes])
+        n_paths = np.arange(len(place))
+        change = np.abs(steps[part, n_paths])
         kept = change > least[place]
         width /= _PARTS
         low, place = (low + width * part)[kept], place[kept]
@@ -155,8 +155,10 @@ def _unlike_neighbours(steps: FloatArray, least: FloatArray) -> tuple[FloatArray
     median = np.median([before, steps, after], axis=0)
     odd = np.abs(steps - median)
     smallest = least + np.finfo(float).tiny
-    bent = np.maximum(odd / (np.abs(median) + smallest), np.abs(after - before) / (np.abs(after) + np.abs(before) + smallest))
-    return odd, bent
+    second_order = np.maximum(
+        odd / (np.abs(median) + smallest), np.abs(after - before) / (np.abs(after) + np.abs(before) + smallest)
+    )
+    return odd, second_order
 
 
 def _points(start: FloatArray, end: FloatArray, place: npt.NDArray[np.intp], u: FloatArray) -> FloatArray:
@@ -189,8 +191,8 @@ def check_gradient(payoff: Payoff, gradient: Payoff, start: FloatArray, end: Flo
     direction = points * np.log(end / start)[:, place]
     claimed = gradient(points)
     if not np.isfinite(claimed).all():
-        lane = int(np.argmax(~np.isfinite(claimed).all(axis=0)))
-        raise InvalidInput("gradient", shown(points[:, lane]), f"must be finite, and that of {name} is not on every path")
+        path = int(np.argmax(~np.isfinite(claimed).all(axis=0)))
+        raise InvalidInput("gradient", shown(points[:, path]), f"must be finite, and that of {name} is not on every path")
     slope = (claimed * direction).sum(axis=0)
     below, here, above = (payoff(points + shift * direction) for shift in (-_BUMP, 0.0, _BUMP))
     left, right = (here - below) / _BUMP, (above - here) / _BUMP

@@ -66,8 +66,8 @@ def bound_terms(function: Callable[..., Any], terms: Mapping[str, Any], *, over:
     ----------
     function : callable
     terms : mapping of str to number
-    over : {"path", "lanes"}
-        Over lanes a function may take ``**kwargs``, which then receives terms of any name.
+    over : {"path", "paths"}
+        Over paths a function may take ``**kwargs``, which then receives terms of any name.
     reserved : tuple of str
         Keywords of the constructor itself, which a term of that name has to be told from.
 
@@ -114,7 +114,7 @@ def _parameters(function: Callable[..., Any], over: str) -> list[inspect.Paramet
     name = name_of(function)
     if over == "path" and not inspect.isfunction(source_of(function)):
         raise InvalidInput(
-            "function", name, 'must be a plain function (def or lambda) of one path; write one that calls it, or say over="lanes"'
+            "function", name, 'must be a plain function (def or lambda) of one path; write one that calls it, or say over="paths"'
         )
     try:
         first, *others = inspect.signature(source_of(function)).parameters.values()
@@ -129,8 +129,8 @@ def _parameters(function: Callable[..., Any], over: str) -> list[inspect.Paramet
             raise InvalidInput("function", name, f"must name each of its terms, which are bound by name, and takes {other}")
         if other.kind is inspect.Parameter.VAR_KEYWORD and over == "path":
             raise InvalidInput(
-                "function", name, f'must name each of its terms to be compiled, and takes {other}; or say over="lanes"'
+                "function", name, f'must name each of its terms to be compiled, and takes {other}; or say over="paths"'
             )
-        if other.kind is inspect.Parameter.POSITIONAL_ONLY and over == "lanes":
+        if other.kind is inspect.Parameter.POSITIONAL_ONLY and over == "paths":
             raise InvalidInput("function", name, f"must take its terms by name, and {other.name} is positional only")
     return others

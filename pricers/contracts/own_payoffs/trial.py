@@ -15,7 +15,7 @@ import numpy.typing as npt
 from pricers.contracts.own_payoffs.terms import name_of, source_of
 from pricers.errors import InvalidInput
 
-__all__ = ["checked_lanes", "checked_number", "failure", "plain_call", "rebuilt", "run_plainly", "shown"]
+__all__ = ["checked_number", "checked_paths", "failure", "plain_call", "rebuilt", "run_plainly", "shown"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -39,9 +39,9 @@ def failure(
 ) -> InvalidInput:
     """The error that says what a user's function raised, in which line, on which path."""
     text = " ".join(str(error).split())[:_QUOTED]
-    said = f"{name_of(function)} raised {type(error).__name__}" + (f": {text}" if text else "") + _line(function, error)
+    text = f"{name_of(function)} raised {type(error).__name__}" + (f": {text}" if text else "") + _line(function, error)
     dates = "" if path is None else f" of {len(path)} date{'s' if len(path) > 1 else ''}"
-    return InvalidInput(what, "a block of paths" if path is None else shown(path), f"must run on every path{dates}, but {said}")
+    return InvalidInput(what, "a block of paths" if path is None else shown(path), f"must run on every path{dates}, but {text}")
 
 
 def _line(function: Callable[..., Any], error: BaseException) -> str:
@@ -122,7 +122,7 @@ def plain_call(function: Callable[..., Any], terms: Mapping[str, Any], order: tu
 
 
 def run_plainly(function: Callable[..., Any], spot: FloatArray, terms: Mapping[str, Any], order: tuple[str, ...]) -> FloatArray:
-    """What a function of one path returns on each path of ``spot`` [time, lane] in plain Python, [lane].
+    """What a function of one path returns on each path of ``spot`` [time, path] in plain Python, [path].
 
     Raises
     ------
@@ -130,13 +130,13 @@ def run_plainly(function: Callable[..., Any], spot: FloatArray, terms: Mapping[s
         Where it raises an exception or returns anything but a finite real number.
     """
     call, paid = plain_call(function, terms, order), np.empty(spot.shape[1])
-    for lane in range(spot.shape[1]):
+    for path in range(spot.shape[1]):
         try:
             with np.errstate(all="ignore"):
-                value = call(spot[:, lane].copy())
+                value = call(spot[:, path].copy())
         except Exception as error:
-            raise failure(function, error, spot[:, lane]) from error
-        paid[lane] = checked_number(function, value, spot[:, lane])
+            raise failure(function, error, spot[:, path]) from error
+        paid[path] = checked_number(function, value, spot[:, path])
     return paid
 
 
@@ -156,8 +156,8 @@ def _article(word: str) -> str:
     return f"{'an' if word[0].lower() in 'aeiou' else 'a'} {word}"
 
 
-def checked_lanes(function: Callable[..., Any], values: Any, spots: tuple[int, ...], *, what: str = "payoff") -> FloatArray:
-    """What a function over lanes returned for ``spots`` of a shape, as floats [lane], or [time, lane] for a gradient.
+def checked_paths(function: Callable[..., Any], values: Any, spots: tuple[int, ...], *, what: str = "payoff") -> FloatArray:
+    """What a function over paths returned for ``spots`` of a shape, as floats [path], or [time, path] for a gradient.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def checked_lanes(function: Callable[..., Any], values: Any, spots: tuple[int, .
         Where it has another shape, or holds anything but real numbers.
     """
     name, shape = name_of(function), spots[1:] if what == "payoff" else spots
-    wanted = f"must have the shape {shape} for spots [time, lane] of the shape {spots}"
+    wanted = f"must have the shape {shape} for spots [time, path] of the shape {spots}"
     if values is None:
         raise InvalidInput(what, None, f"{wanted}, but {name} returned nothing")
     try:

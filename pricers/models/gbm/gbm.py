@@ -18,9 +18,9 @@ from pricers.models.model import Model, PathSimulator
 from pricers.numerics.elementary import exp_normal, fma
 from pricers.numerics.kernel import kernel
 from pricers.numerics.workspace import empty
-from pricers.paths.paths import Law, Line, Paths, Steps, add, affine, plane
+from pricers.paths.paths import AffineSummary, Law, Paths, Steps, add, affine, plane
 from pricers.paths.requests import PathRequest
-from pricers.random_numbers.path_block import Block, Observation, increments
+from pricers.random_numbers.path_block import Block, ObservationDates, increments
 
 __all__ = ["GBM"]
 
@@ -29,28 +29,31 @@ FloatArray = npt.NDArray[np.float64]
 
 @kernel
 def _spots(vol, root, index, factor, normals, out):
-    """Spots [time, lane] at the nodes index[time]: factor[time] times e^(vol W), W the sum of root[node] times normals[node, lane]."""
+    """Spots [time, path] at the grid points index[time]: factor[time] times e^(vol W).
+
+    W is the sum of root[grid point] times normals[grid point, path].
+    """
     walk = np.zeros(normals.shape[1])
     date = 0
-    for node in range(index[-1] + 1):
-        z, scale = normals[node], root[node]
-        for lane in range(walk.size):
-            walk[lane] = fma(scale, z[lane], walk[lane])
-        if node == index[date]:
+    for grid_point in range(index[-1] + 1):
+        z, scale = normals[grid_point], root[grid_point]
+        for path in range(walk.size):
+            walk[path] = fma(scale, z[path], walk[path])
+        if grid_point == index[date]:
             here, level = out[date], factor[date]
-            for lane in range(walk.size):
-                here[lane] = level * exp_normal(vol * walk[lane])
+            for path in range(walk.size):
+                here[path] = level * exp_normal(vol * walk[path])
             date += 1
 
 
 @kernel
 def _running(weight, shift, normals, out):
-    """Running sums over time of shift[time] + weight[time] * normals[time, lane]."""
-    for lane in range(normals.shape[1]):
-        out[0, lane] = shift[0] + weight[0] * normals[0, lane]
+    """Running sums over time of shift[time] + weight[time] * normals[time, path]."""
+    for path in range(normals.shape[1]):
+        out[0, path] = shift[0] + weight[0] * normals[0, path]
     for t in range(1, normals.shape[0]):
-        for lane in range(normals.shape[1]):
-            out[t, lane] = out[t - 1, lane] + (shift[t] + weight[t] * normals[t, lane])
+        for path in range(normals.shape[1]):
+            out[t, path] = out[t - 1, path] + (shift[t] + weight[t] * normals[t, path])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +68,19 @@ class GBM(Model):
 
     kind: ClassVar[str] = "gbm"
     parameters: ClassVar[tuple[str, ...]] = ()
-    work: ClassVar[tuple[float, float]] = 0.0, 2.4
+    cost_ns: ClassVar[tuple[float, float]] = 0.0, 2.4
     vol: float
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "vol", positive("vol", self.vol))
 
-    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
+    def time_grid(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
         """The contract's own dates: between them GBM needs nothing."""
         return times
 
-    def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
+    def paths(self, block: Block, dates: ObservationDates, market: Market, time_scale: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        request = PathRequest(market=market, stretch=stretch, observed=observed)
+        request = PathRequest(market=market, time_scale=time_scale, dates=dates)
         return self.simulator({self: (request,)}).paths(block, request)
 
     @classmethod
@@ -107,7 +110,7 @@ class _Simulator(PathSimulator):
         made = law.made
         return Paths(
             times=made.times,
-            lanes=block.lanes,
+            n_paths=block.n_paths,
             spot=law.spots,
             discounting=made.discounting,
             law=law,
@@ -130,36 +133,36 @@ class _LogNormal(Law):
 
     @property
     def normals(self) -> FloatArray:
-        """Of the intervals, [time, lane]."""
-        return self._block.increments(self._request.observed)
+        """Of the intervals, [time, path]."""
+        return self._block.increments(self._request.dates)
 
     def spots(self) -> FloatArray:
-        """[time, lane]."""
-        observed, lattice = self._request.observed, self._block.lattice
-        root = math.sqrt(self._request.stretch) * np.sqrt(increments(lattice))
-        out = empty((len(observed.times), self._block.lanes))
-        _spots(self.vol, root, observed.index, np.exp(self.made.level), self._block.normals(), out)
+        """[time, path]."""
+        dates, time_grid = self._request.dates, self._block.time_grid
+        root = math.sqrt(self._request.time_scale) * np.sqrt(increments(time_grid))
+        out = empty((len(dates.times), self._block.n_paths))
+        _spots(self.vol, root, dates.index, np.exp(self.made.level), self._block.normals(), out)
         return out
 
     @property
     def _root(self) -> float:
         """Of the factor on all times."""
-        return math.sqrt(self._request.stretch)
+        return math.sqrt(self._request.time_scale)
 
-    def line(self, name: str) -> Line | None:
+    def line(self, name: str) -> AffineSummary | None:
         """See `Law.line`."""
         count, start = len(self.made.shift), math.log(self.spot)
         match name:
             case "mean":
-                return Line(0.0, self.spot / count, self._row("total"))
+                return AffineSummary(0.0, self.spot / count, self._row("total"))
             case "log_mean":
-                return Line(self.made.mean_level, self.vol / count * self._root, self._row("walks"))
+                return AffineSummary(self.made.mean_level, self.vol / count * self._root, self._row("walks"))
             case "log_last":
-                return Line(float(self.made.level[-1]), self.vol * self._root, self._row("walk"))
+                return AffineSummary(float(self.made.level[-1]), self.vol * self._root, self._row("walk"))
             case "log_minimum":
-                return Line(start, 1.0, self._row("low"))
+                return AffineSummary(start, 1.0, self._row("low"))
             case "log_maximum":
-                return Line(start, 1.0, self._row("high"))
+                return AffineSummary(start, 1.0, self._row("high"))
         return None
 
     def direction(self, parameter: str) -> Direction:
@@ -236,7 +239,7 @@ class _LogNormal(Law):
         )
 
     def _combined(self, level: float, terms: Iterable[tuple[float, str]]) -> FloatArray | float:
-        """``level`` and so many times each row, [lane]; a number where no row counts."""
+        """``level`` and so many times each row, [path]; a number where no row counts."""
         match [(size, self._row(name)) for size, name in terms if size]:
             case []:
                 return level

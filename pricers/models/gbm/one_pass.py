@@ -1,8 +1,8 @@
-r"""What contracts and scores look at of GBM paths, made in one pass over a lattice without keeping a path.
+r"""What contracts and scores look at of GBM paths, made in one pass over a time grid without keeping a path.
 
-A block's Brownian motion W is drawn date by date in chunks of lanes that stay in the first-level cache. Whatever looks at it adds what
-it needs at its own dates: worlds of one volatility share :math:`e^{\sigma W}`, and all share W. So a whole book on one underlying, or
-all bumped worlds of a finite difference, cost little more than one.
+A block's Brownian motion W is drawn date by date in chunks of paths that stay in the first-level cache. Whatever looks at it adds what
+it needs at its own dates: scenarios of one volatility share :math:`e^{\sigma W}`, and all share W. So a whole book on one underlying, or
+all bumped scenarios of a finite difference, cost little more than one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pricers.numerics.rows import copy
 from pricers.numerics.workspace import empty
 from pricers.paths.discounting import Discounting
 from pricers.paths.requests import PathRequest
-from pricers.random_numbers.path_block import Block, Observation, increments
+from pricers.random_numbers.path_block import Block, ObservationDates, increments
 from pricers.random_numbers.philox import PATHS, step_normals
 from pricers.random_numbers.pseudo_random import PseudoRandom
 
@@ -42,98 +42,99 @@ W, the sums of z^2 - 1, of z times the drift in standard deviations, of S, of S 
 of W; the least and the greatest ln S."""
 
 _FIRST, _WALK, _SQUARES, _DRIFTS, _TOTAL, _TIMED, _SHIFTED, _WALKED, _WALKS, _LOW, _HIGH = range(len(ROWS))
-_COMMON = frozenset({"first", "walk", "squares", "walks"})  # what the same dates have in common in all worlds
+_COMMON = frozenset({"first", "walk", "squares", "walks"})  # what the same dates have in common in all scenarios
 _OF_NORMALS = [_FIRST, _SQUARES, _DRIFTS]  # what normals of the observation's own intervals are wanted for
 _THEN = len(ROWS)  # W at the observation's date before
 _BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
 
 _GREATEST_POWER = 1022.0
 """No power of two beyond it is a normal number. By Cauchy and Schwarz no W is beyond the product of `Sampling.greatest` with the root of
-nodes times years, whatever turned the normals: W is held only where it might lead there."""
+grid points times years, whatever turned the normals: W is held only where it might lead there."""
 
 
 @device
 def _move(root, z, walk):
-    for lane in range(z.size):
-        walk[lane] = fma(root, z[lane], walk[lane])
+    for path in range(z.size):
+        walk[path] = fma(root, z[path], walk[path])
 
 
 @device
 def _move_and_square(root, z, walk, squares):
-    for lane in range(z.size):
-        walk[lane] = fma(root, z[lane], walk[lane])
-        squares[lane] += fma(z[lane], z[lane], -1.0)
+    for path in range(z.size):
+        walk[path] = fma(root, z[path], walk[path])
+        squares[path] += fma(z[path], z[path], -1.0)
 
 
 @device
 def _own(inverse, walk, then, out):
-    for lane in range(walk.size):
-        out[lane] = (walk[lane] - then[lane]) * inverse
+    for path in range(walk.size):
+        out[path] = (walk[path] - then[path]) * inverse
 
 
 @device
 def _square(z, squares):
-    for lane in range(z.size):
-        squares[lane] += fma(z[lane], z[lane], -1.0)
+    for path in range(z.size):
+        squares[path] += fma(z[path], z[path], -1.0)
 
 
 @device
 def _power(rate, walk, out):
-    for lane in range(walk.size):
-        out[lane] = exp2_normal(rate * walk[lane])
+    for path in range(walk.size):
+        out[path] = exp2_normal(rate * walk[path])
 
 
 @device
 def _held_power(rate, walk, out):
-    for lane in range(walk.size):
-        x = rate * walk[lane]
+    for path in range(walk.size):
+        x = rate * walk[path]
         x = _GREATEST_POWER if x > _GREATEST_POWER else x
-        out[lane] = exp2_normal(-_GREATEST_POWER if x < -_GREATEST_POWER else x)
+        out[path] = exp2_normal(-_GREATEST_POWER if x < -_GREATEST_POWER else x)
 
 
 @device
 def _add_power(rate, factor, walk, total):
-    for lane in range(walk.size):
-        total[lane] = fma(factor, exp2_normal(rate * walk[lane]), total[lane])
+    for path in range(walk.size):
+        total[path] = fma(factor, exp2_normal(rate * walk[path]), total[path])
 
 
 @device
 def _add(factor, x, total):
-    for lane in range(x.size):
-        total[lane] = fma(factor, x[lane], total[lane])
+    for path in range(x.size):
+        total[path] = fma(factor, x[path], total[path])
 
 
 @device
 def _add_product(factor, x, y, total):
-    for lane in range(x.size):
-        total[lane] = fma(factor * x[lane], y[lane], total[lane])
+    for path in range(x.size):
+        total[path] = fma(factor * x[path], y[path], total[path])
 
 
 @device
 def _lower(level, vol, walk, low):
-    for lane in range(walk.size):
-        x, least = fma(vol, walk[lane], level), low[lane]
-        low[lane] = x if x < least or x != x else least  # NaN stays
+    for path in range(walk.size):
+        x, least = fma(vol, walk[path], level), low[path]
+        low[path] = x if x < least or x != x else least  # NaN stays
 
 
 @device
 def _raise(level, vol, walk, high):
-    for lane in range(walk.size):
-        x, most = fma(vol, walk[lane], level), high[lane]
-        high[lane] = x if x > most or x != x else most
+    for path in range(walk.size):
+        x, most = fma(vol, walk[path], level), high[path]
+        high[path] = x if x > most or x != x else most
 
 
 @kernel
 def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, roles, constants, scales, places, out):
-    """Rows [row, lane] of everything that looks at a lattice.
+    """Rows [row, path] of everything that looks at a time grid.
 
-    normals is [node, lane], or has no nodes: then they are drawn; no lane's have a root mean square beyond ``greatest``. root [node] are
-    the square roots of the lattice's intervals. At a node stand the entries ``starts[node]`` to ``starts[node + 1]``: items [entry]
-    says whose, roles [entry] what the date is to it, constants [entry, 5] are ln S at W = 0, its exponential, one over the root of the
-    item's own interval, its drift in standard deviations and the time. scales [item] multiply W in ln S. places [item, ROWS + 1] says
-    which row of ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the state alone.
+    normals is [grid point, path], or has no grid points: then they are drawn; no path's have a root mean square beyond ``greatest``. root
+    [grid point] are the square roots of the time grid's intervals. At a grid point stand the entries ``starts[grid_point]`` to
+    ``starts[grid_point + 1]``: items [entry] says whose, roles [entry] what the date is to it, constants [entry, 5] are ln S at W = 0, its
+    exponential, one over the root of the item's own interval, its drift in standard deviations and the time. scales [item] multiply W in
+    ln S. places [item, ROWS + 1] says which row of ``out`` each of `ROWS` goes to, or -1; the last of them lies beyond ``out``, in the
+    state alone.
     """
-    lanes, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
+    n_paths, k0, k1 = out.shape[1], np.uint64(key0), np.uint64(key1)
     count = 1
     for i in range(places.shape[0]):
         for p in range(places.shape[1]):
@@ -145,9 +146,9 @@ def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, r
         years += scale * scale
     reach = greatest * math.sqrt(len(root) * years)
     begin = 0
-    while begin < lanes:
+    while begin < n_paths:
         skipped = (first_path + begin) % PATHS
-        width = min(PATHS - skipped, lanes - begin)
+        width = min(PATHS - skipped, n_paths - begin)
         walk, power = walks[:width], powers[:width]
         walk[:], state[:] = 0.0, 0.0
         for i in range(len(scales)):
@@ -155,19 +156,19 @@ def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, r
                 state[places[i, _LOW]] = np.inf
             if places[i, _HIGH] >= 0:
                 state[places[i, _HIGH]] = -np.inf
-        for node in range(len(root)):
+        for grid_point in range(len(root)):
             if normals.shape[0] > 0:
-                z = normals[node, begin : begin + width]
+                z = normals[grid_point, begin : begin + width]
             else:
-                step_normals(drawn, k0, k1, first_path + begin - skipped, np.uint64(node), np.uint64(0))
+                step_normals(drawn, k0, k1, first_path + begin - skipped, np.uint64(grid_point), np.uint64(0))
                 z = drawn[skipped : skipped + width]
-            entry, last = starts[node], starts[node + 1]
+            entry, last = starts[grid_point], starts[grid_point + 1]
             alone = last - entry == 1
             squared = alone and roles[entry] & _NEXT != 0 and places[items[entry], _SQUARES] >= 0
             if squared:
-                _move_and_square(root[node], z, walk, state[places[items[entry], _SQUARES], :width])
+                _move_and_square(root[grid_point], z, walk, state[places[items[entry], _SQUARES], :width])
             else:
-                _move(root[node], z, walk)
+                _move(root[grid_point], z, walk)
             made = np.nan
             for e in range(entry, last):
                 i, role, here = items[e], roles[e], constants[e]
@@ -222,7 +223,7 @@ def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, r
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GBMSteps:
-    """What no path of a world changes at observed dates.
+    """What no path of a scenario changes at observed dates.
 
     Attributes
     ----------
@@ -251,24 +252,24 @@ class GBMSteps:
 
 
 @lru_cache(maxsize=1024)
-def steps(vol: float, observed: Observation, market: Market, stretch: float) -> GBMSteps:
-    """Of one world."""
-    intervals = stretch * observed.intervals
-    times = stretch * observed.times
-    shift = stretch * increments(market.log_growth(observed.times)) - 0.5 * vol**2 * intervals
+def steps(vol: float, dates: ObservationDates, market: Market, time_scale: float) -> GBMSteps:
+    """Of one scenario."""
+    intervals = time_scale * dates.intervals
+    times = time_scale * dates.times
+    shift = time_scale * increments(market.log_growth(dates.times)) - 0.5 * vol**2 * intervals
     shifted, count = shift.cumsum(), len(times)
     level = math.log(market.spot) + shifted
     return GBMSteps(
         times=times,
         intervals=intervals,
-        root=math.sqrt(stretch) * observed.root,
+        root=math.sqrt(time_scale) * dates.root,
         shift=shift,
         shifted=shifted,
         level=level,
         mean_time=float(times.sum()) / count,
         mean_shifted=float(shifted.sum()) / count,
         mean_level=float(level.sum()) / count,
-        discounting=Discounting.of(market, observed, stretch),
+        discounting=Discounting.of(market, dates, time_scale),
     )
 
 
@@ -286,7 +287,7 @@ def _rows(request: PathRequest, vol: float) -> frozenset[str]:
     """What is made of a block for a request."""
     wanted = request.wanted
     rows = {row for name in wanted.summaries for row in _BY_SUMMARY.get(name, ())}
-    terms = {"spot": request.market.spot, "vol": vol, "last": request.stretch * float(request.observed.times[-1])}
+    terms = {"spot": request.market.spot, "vol": vol, "last": request.time_scale * float(request.dates.times[-1])}
     with contextlib.suppress(NotApplicable):  # told to whoever asks for it
         for parameter in wanted.scored:
             rows |= Direction.of(parameter, **terms).score_rows
@@ -306,12 +307,12 @@ class _Item(NamedTuple):
     rows: frozenset[str]
 
     @property
-    def observed(self) -> Observation:
-        return self.requests[0].observed
+    def dates(self) -> ObservationDates:
+        return self.requests[0].dates
 
     @property
     def scale(self) -> float:
-        return self.vol * math.sqrt(self.requests[0].stretch)
+        return self.vol * math.sqrt(self.requests[0].time_scale)
 
 
 _Outs = tuple[tuple[tuple[PathRequest, ...], str], ...]
@@ -336,53 +337,53 @@ def _places(order: list[_Item]) -> tuple[IntArray, _Outs]:
     """Where each item's rows go, -1 where another item makes them too, and whose rows come out."""
     places = np.full((len(order), len(ROWS) + 1), -1)
     outs: list[tuple[tuple[PathRequest, ...], str]] = []
-    common: dict[tuple[Observation, str], int] = {}
+    common: dict[tuple[ObservationDates, str], int] = {}
     for number, item in enumerate(order):
         for place, name in enumerate(ROWS):
             if name not in item.rows:
                 continue
-            shared = common.get((item.observed, name))
+            shared = common.get((item.dates, name))
             if shared is not None:
                 outs[shared] = (*outs[shared][0], *item.requests), name
                 continue
             if name in _COMMON:
-                common[item.observed, name] = len(outs)
+                common[item.dates, name] = len(outs)
             places[number, place] = len(outs)
             outs.append((item.requests, name))
     kept = len(outs)
     for number, item in enumerate(order):
-        if not item.observed.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
+        if not item.dates.follows.all() and (places[number, _OF_NORMALS] >= 0).any():
             places[number, _THEN] = kept
             kept += 1
     return places, tuple(outs)
 
 
-def _pass(lattice: tuple[float, ...], wanted: Iterable[_Item]) -> _Pass:
+def _pass(time_grid: tuple[float, ...], wanted: Iterable[_Item]) -> _Pass:
     order = sorted(wanted, key=lambda item: item.scale)  # those of one volatility share its power
     places, outs = _places(order)
     making = np.any(places >= 0, axis=1)
     order, places = [item for item, makes in zip(order, making, strict=True) if makes], places[making]
-    counts = [len(item.observed.index) for item in order]
+    counts = [len(item.dates.index) for item in order]
     (at, roles), constants = np.empty((2, sum(counts)), dtype=np.int64), np.empty((sum(counts), 5))
     end = 0
     for count, item in zip(counts, order, strict=True):
-        observed, here = item.observed, slice(end, end + count)
-        made = steps(item.vol, observed, item.requests[0].market, item.requests[0].stretch)
-        at[here], roles[here] = observed.index, np.where(observed.follows, _NEXT, 0)
+        dates, here = item.dates, slice(end, end + count)
+        made = steps(item.vol, dates, item.requests[0].market, item.requests[0].time_scale)
+        at[here], roles[here] = dates.index, np.where(dates.follows, _NEXT, 0)
         roles[end] |= _BEGINS
         end = here.stop
         roles[end - 1] |= _ENDS
         for column, constant in enumerate(
-            (made.shifted, np.exp(made.shifted), 1.0 / observed.root, made.shift / (item.vol * made.root), made.times)
+            (made.shifted, np.exp(made.shifted), 1.0 / dates.root, made.shift / (item.vol * made.root), made.times)
         ):
             constants[here, column] = constant
-    by_node, last = np.argsort(at, kind="stable"), int(at.max())
+    by_point, last = np.argsort(at, kind="stable"), int(at.max())
     return _Pass(
-        root=np.sqrt(increments(lattice[: last + 1])),
-        starts=np.searchsorted(at[by_node], np.arange(last + 2)),
-        items=np.repeat(np.arange(len(order)), counts)[by_node],
-        roles=roles[by_node],
-        constants=constants[by_node],
+        root=np.sqrt(increments(time_grid[: last + 1])),
+        starts=np.searchsorted(at[by_point], np.arange(last + 2)),
+        items=np.repeat(np.arange(len(order)), counts)[by_point],
+        roles=roles[by_point],
+        constants=constants[by_point],
         scales=np.array([item.scale for item in order]),
         places=places,
         outs=outs,
@@ -402,13 +403,13 @@ class Program:
 
     def __init__(self, requests: Mapping[PathRequest, float]):
         self.steps = {
-            request: (vol, steps(vol, request.observed, request.market, request.stretch)) for request, vol in requests.items()
+            request: (vol, steps(vol, request.dates, request.market, request.time_scale)) for request, vol in requests.items()
         }
         alike: dict[Hashable, _Item] = {}
         for request, vol in requests.items():
             if rows := _rows(request, vol):
                 market = request.market
-                key = vol, request.stretch, request.observed, market.rate, market.dividend
+                key = vol, request.time_scale, request.dates, market.rate, market.dividend
                 item = alike.get(key, _Item((), vol, frozenset()))
                 alike[key] = item._replace(requests=(*item.requests, request), rows=item.rows | rows)
         self._items = tuple(alike.values())
@@ -422,17 +423,17 @@ class Program:
         found: T = self._made[key]
         return found
 
-    def planned(self, lattice: tuple[float, ...]) -> _Pass | None:
-        """The pass over a lattice, planned once; None where nothing is asked for."""
+    def planned(self, time_grid: tuple[float, ...]) -> _Pass | None:
+        """The pass over a time grid, planned once; None where nothing is asked for."""
         if not self._items:
             return None
-        if lattice not in self._passes:
-            self._passes[lattice] = _pass(lattice, self._items)
-        return self._passes[lattice]
+        if time_grid not in self._passes:
+            self._passes[time_grid] = _pass(time_grid, self._items)
+        return self._passes[time_grid]
 
-    def unplanned(self, lattice: tuple[float, ...], request: PathRequest) -> _Pass:
+    def unplanned(self, time_grid: tuple[float, ...], request: PathRequest) -> _Pass:
         """A pass that makes all rows of one request."""
-        return _pass(lattice, [_Item((request,), self.steps[request][0], frozenset(ROWS))])
+        return _pass(time_grid, [_Item((request,), self.steps[request][0], frozenset(ROWS))])
 
 
 class Summaries:
@@ -442,19 +443,19 @@ class Summaries:
 
     def __init__(self, block: Block, program: Program):
         self._block, self.program, self._found = block, program, dict[tuple[PathRequest, str], FloatArray]()
-        planned = program.planned(block.lattice)
+        planned = program.planned(block.time_grid)
         if planned is not None:
             self._make(planned)
 
     def row(self, request: PathRequest, name: str) -> FloatArray:
-        """One of `ROWS`, [lane], of spots that start at one."""
+        """One of `ROWS`, [path], of spots that start at one."""
         if (request, name) not in self._found:
-            self._make(self.program.unplanned(self._block.lattice, request))
+            self._make(self.program.unplanned(self._block.time_grid, request))
         return self._found[request, name]
 
     def _make(self, planned: _Pass) -> None:
         block = self._block
-        out = empty((len(planned.outs), block.lanes))
+        out = empty((len(planned.outs), block.n_paths))
         _summarise(
             _NONE if isinstance(block.sampling, PseudoRandom) else block.normals(),
             block.sampling.greatest,

@@ -7,7 +7,7 @@ Between two observed dates, given the variance path, the log-return is normal wi
 g the market's growth, I the integrated variance, Q what the variance's own noise moves the spot by (so that
 :math:`E[e^{\Delta Q}] = 1`). The normal is :math:`\xi_J = \sqrt{1-\rho^2}\,\Delta W_J / s_J` with
 :math:`\Delta W = \sum \sqrt{\Delta I_i}\,z_i` over the steps of the interval. All of Q, I and W come as running sums, so that any
-set of dates on a lattice takes differences of the same sums.
+set of dates on a time grid takes differences of the same sums.
 
 Differentiating the variance path with its own noise held, and scoring the log-returns (Broadie and Kaya 2004; Giles 2009),
 
@@ -36,7 +36,7 @@ from pricers.errors import NotApplicable
 from pricers.numerics.elementary import exp, fma
 from pricers.numerics.kernel import device, kernel
 from pricers.numerics.workspace import empty
-from pricers.paths.paths import Law, Line, Steps
+from pricers.paths.paths import AffineSummary, Law, Steps
 from pricers.random_numbers.path_block import increments
 
 __all__ = ["ConditionalNormal", "VariancePath", "spots"]
@@ -45,36 +45,36 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 CHUNK = 64
-"""Lanes carried through all of time together, so that their state stays in the first-level cache."""
+"""Paths carried through all of time together, so that their state stays in the first-level cache."""
 
 
 @kernel
 def _spots(level, share, rows, walk, integral, drift, out):
-    """exp(level[time] + drift - share integral / 2 + sqrt(share) walk) at the rows, [time, lane]."""
+    """exp(level[time] + drift - share integral / 2 + sqrt(share) walk) at the rows, [time, path]."""
     root = math.sqrt(share)
     for t in range(len(rows)):
         w, i, q, here = walk[rows[t]], integral[rows[t]], drift[rows[t]], out[t]
-        for lane in range(out.shape[1]):
-            here[lane] = exp(fma(root, w[lane], fma(-0.5 * share, i[lane], level[t] + q[lane])))
+        for path in range(out.shape[1]):
+            here[path] = exp(fma(root, w[path], fma(-0.5 * share, i[path], level[t] + q[path])))
 
 
 @kernel
 def _shifts(share, rows, weights, walk, integral, out):
-    """Sum over intervals of weights[time] * u, [lane]."""
+    """Sum over intervals of weights[time] * u, [path]."""
     scale, none = 1.0 / math.sqrt(share), np.zeros(len(out))
-    for lane in range(len(out)):
-        out[lane] = 0.0
+    for path in range(len(out)):
+        out[path] = 0.0
     for t in range(len(rows)):
         weight = scale * weights[t]
         w, i = walk[rows[t]], integral[rows[t]]
         w_before = walk[rows[t - 1]] if t > 0 else none
         i_before = integral[rows[t - 1]] if t > 0 else none
-        for lane in range(len(out)):
-            out[lane] += weight * ((w[lane] - w_before[lane]) / (i[lane] - i_before[lane]))
+        for path in range(len(out)):
+            out[path] += weight * ((w[path] - w_before[path]) / (i[path] - i_before[path]))
 
 
 @device
-def shift_and_spread(walked, area, scale, inverse_share):
+def score_factors(walked, area, scale, inverse_share):
     """The shift u of an interval, and what multiplies the slope of its variance in a score: (u^2 - 1/s^2 - u)/2."""
     inverse = 1.0 / area
     u = walked * inverse * scale
@@ -82,16 +82,16 @@ def shift_and_spread(walked, area, scale, inverse_share):
 
 
 @device
-def said(drifted, spent, u, spread, total):
+def score_term(drifted, spent, u, spread, total):
     """The score so far, and an interval's part; spread has been multiplied by the share."""
     return fma(drifted, u, fma(spent, spread, total))
 
 
 @kernel
 def _scores(share, widening, rows, walk, integral, drifts, integrals, out):
-    """Scores [parameter, lane] but for the market's growth; widening [parameter] is how share moves with each.
+    """Scores [parameter, path] but for the market's growth; widening [parameter] is how share moves with each.
 
-    drifts and integrals are [parameter, row, lane]. An interval without variance says nothing about a parameter that does not move
+    drifts and integrals are [parameter, row, path]. An interval without variance says nothing about a parameter that does not move
     it; about one that does it has no density, and the score is not a number.
     """
     scale, inverse_share = 1.0 / math.sqrt(share), 1.0 / share
@@ -100,88 +100,88 @@ def _scores(share, widening, rows, walk, integral, drifts, integrals, out):
     for first in range(0, out.shape[1], CHUNK):
         last = min(first + CHUNK, out.shape[1])
         for p in range(len(out)):
-            for lane in range(first, last):
-                out[p, lane] = 0.0
+            for path in range(first, last):
+                out[p, path] = 0.0
         for t in range(len(rows)):
             here, before = rows[t], rows[t - 1]
             w, i = walk[here, first:last], integral[here, first:last]
             w_before = walk[before, first:last] if t > 0 else none
             i_before = integral[before, first:last] if t > 0 else none
-            for lane in range(last - first):
-                area = i[lane] - i_before[lane]
-                u, spread = shift_and_spread(w[lane] - w_before[lane], area, scale, inverse_share)
-                us[lane], spreads[lane], areas[lane] = u, spread, area
+            for path in range(last - first):
+                area = i[path] - i_before[path]
+                u, spread = score_factors(w[path] - w_before[path], area, scale, inverse_share)
+                us[path], spreads[path], areas[path] = u, spread, area
             for p in range(len(out)):
                 q, a, total, wide = drifts[p, here, first:last], integrals[p, here, first:last], out[p, first:last], widening[p]
                 q_before = drifts[p, before, first:last] if t > 0 else none
                 a_before = integrals[p, before, first:last] if t > 0 else none
-                for lane in range(last - first):
-                    dq, da = q[lane] - q_before[lane], a[lane] - a_before[lane]
-                    widened = wide * areas[lane]
-                    more = said(dq, da, us[lane], share * spreads[lane], total[lane])
-                    more = more + widened * spreads[lane] if widened != 0.0 else more
+                for path in range(last - first):
+                    dq, da = q[path] - q_before[path], a[path] - a_before[path]
+                    widened = wide * areas[path]
+                    more = score_term(dq, da, us[path], share * spreads[path], total[path])
+                    more = more + widened * spreads[path] if widened != 0.0 else more
                     still = dq == 0.0 and da == 0.0 and widened == 0.0
-                    total[lane] = total[lane] if still else more
+                    total[path] = total[path] if still else more
 
 
 @kernel
 def _tangents(share, widening, rows, walk, integral, drift, moved, out):
-    """Derivative of ln S [time, lane] by one parameter but for the market's growth; drift and moved are its slopes, [row, lane]."""
+    """Derivative of ln S [time, path] by one parameter but for the market's growth; drift and moved are its slopes, [row, path]."""
     scale = 1.0 / math.sqrt(share)
     spread = np.zeros(out.shape[1])
     for t in range(len(rows)):
         here, before = rows[t], rows[t - 1]
-        for lane in range(out.shape[1]):
-            dw = walk[here, lane] - (walk[before, lane] if t > 0 else 0.0)
-            di = integral[here, lane] - (integral[before, lane] if t > 0 else 0.0)
-            da = moved[here, lane] - (moved[before, lane] if t > 0 else 0.0)
+        for path in range(out.shape[1]):
+            dw = walk[here, path] - (walk[before, path] if t > 0 else 0.0)
+            di = integral[here, path] - (integral[before, path] if t > 0 else 0.0)
+            da = moved[here, path] - (moved[before, path] if t > 0 else 0.0)
             widened = fma(share, da, widening * di)
             part = 0.5 * widened * (dw / di * scale - 1.0)
-            spread[lane] += part if widened != 0.0 else 0.0
-            out[t, lane] = drift[here, lane] + spread[lane]
+            spread[path] += part if widened != 0.0 else 0.0
+            out[t, path] = drift[here, path] + spread[path]
 
 
 @kernel
 def _steps(share, growth, rows, walk, integral, drift, normals, mean, stdev):
-    """Normal, mean and standard deviation of each log-return, [time, lane]; the normal of one without variance is zero."""
+    """Normal, mean and standard deviation of each log-return, [time, path]; the normal of one without variance is zero."""
     for t in range(len(rows)):
         here, before = rows[t], rows[t - 1]
-        for lane in range(mean.shape[1]):
-            dw = walk[here, lane] - (walk[before, lane] if t > 0 else 0.0)
-            di = integral[here, lane] - (integral[before, lane] if t > 0 else 0.0)
-            dq = drift[here, lane] - (drift[before, lane] if t > 0 else 0.0)
-            normals[t, lane] = dw / math.sqrt(di) if di != 0.0 else 0.0
-            mean[t, lane] = growth[t] + dq - 0.5 * share * di
-            stdev[t, lane] = math.sqrt(share * di)
+        for path in range(mean.shape[1]):
+            dw = walk[here, path] - (walk[before, path] if t > 0 else 0.0)
+            di = integral[here, path] - (integral[before, path] if t > 0 else 0.0)
+            dq = drift[here, path] - (drift[before, path] if t > 0 else 0.0)
+            normals[t, path] = dw / math.sqrt(di) if di != 0.0 else 0.0
+            mean[t, path] = growth[t] + dq - 0.5 * share * di
+            stdev[t, path] = math.sqrt(share * di)
 
 
 @kernel
 def _step_slopes(share, widening, growth, rows, integral, stdev, drift, moved, mean_slope, stdev_slope):
-    """How mean and standard deviation move with one parameter; drift and moved are its slopes, [row, lane]."""
+    """How mean and standard deviation move with one parameter; drift and moved are its slopes, [row, path]."""
     for t in range(len(rows)):
         here, before = rows[t], rows[t - 1]
-        for lane in range(mean_slope.shape[1]):
-            di = integral[here, lane] - (integral[before, lane] if t > 0 else 0.0)
-            dq = drift[here, lane] - (drift[before, lane] if t > 0 else 0.0)
-            da = moved[here, lane] - (moved[before, lane] if t > 0 else 0.0)
+        for path in range(mean_slope.shape[1]):
+            di = integral[here, path] - (integral[before, path] if t > 0 else 0.0)
+            dq = drift[here, path] - (drift[before, path] if t > 0 else 0.0)
+            da = moved[here, path] - (moved[before, path] if t > 0 else 0.0)
             widened = fma(share, da, widening * di)
-            mean_slope[t, lane] = growth[t] + dq - 0.5 * widened
-            stdev_slope[t, lane] = 0.5 * widened / stdev[t, lane] if widened != 0.0 else 0.0
+            mean_slope[t, path] = growth[t] + dq - 0.5 * widened
+            stdev_slope[t, path] = 0.5 * widened / stdev[t, path] if widened != 0.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class VariancePath:
-    """Running sums of a block of variance paths at some nodes of a lattice, and how they move with some parameters.
+    """Running sums of a block of variance paths at some grid points of a time grid, and how they move with some parameters.
 
     Attributes
     ----------
-    walk, integral, drift : ndarray [row, lane]
-        W, I and Q at each node.
+    walk, integral, drift : ndarray [row, path]
+        W, I and Q at each grid point.
     parameters : tuple of str
         What the path is differentiated by.
-    scores : ndarray [parameter, lane]
-        Scores of returns observed at all of the nodes and no others, but for the market's growth; empty if the slopes are kept.
-    drifts, integrals : ndarray [parameter, row, lane]
+    scores : ndarray [parameter, path]
+        Scores of returns observed at all of the grid points and no others, but for the market's growth; empty if the slopes are kept.
+    drifts, integrals : ndarray [parameter, row, path]
         Derivatives of Q and I along the path; empty if the scores are.
     """
 
@@ -194,15 +194,15 @@ class VariancePath:
     integrals: FloatArray
 
     @classmethod
-    def blank(cls, rows: int, lanes: int, parameters: tuple[str, ...], *, slopes: bool) -> VariancePath:
+    def blank(cls, rows: int, n_paths: int, parameters: tuple[str, ...], *, slopes: bool) -> VariancePath:
         """Arrays to be filled."""
-        sums, kept = empty((3, rows, lanes)), empty((2, len(parameters), rows if slopes else 0, lanes))
+        sums, kept = empty((3, rows, n_paths)), empty((2, len(parameters), rows if slopes else 0, n_paths))
         return cls(
             walk=sums[0],
             integral=sums[1],
             drift=sums[2],
             parameters=parameters,
-            scores=empty((len(parameters), 0 if slopes else lanes)),
+            scores=empty((len(parameters), 0 if slopes else n_paths)),
             drifts=kept[0],
             integrals=kept[1],
         )
@@ -221,7 +221,7 @@ class PathSource(Protocol):
 
 
 def spots(*, spot: float, growth: FloatArray, rho: float, rows: IntArray, path: VariancePath) -> FloatArray:
-    """Spots [time, lane] at the dates that stand in ``rows`` of the path; growth is the market's log-growth to each, [time]."""
+    """Spots [time, path] at the dates that stand in ``rows`` of the path; growth is the market's log-growth to each, [time]."""
     out = empty((len(rows), path.walk.shape[1]))
     _spots(math.log(spot) + growth, 1.0 - rho * rho, rows, path.walk, path.integral, path.drift, out)
     return out
@@ -262,7 +262,7 @@ class ConditionalNormal(Law):
     path : PathSource
         Gives the path, differentiated by what is asked for.
     row : callable
-        One of `pricers.models.heston.one_pass.ROWS` by its name, [lane].
+        One of `pricers.models.heston.one_pass.ROWS` by its name, [path].
     """
 
     __slots__ = (
@@ -298,19 +298,19 @@ class ConditionalNormal(Law):
         self._intervals, self._growth = increments(times), increments(growth)
         self._known: dict[str, FloatArray] = {}
 
-    def line(self, name: str) -> Line | None:
+    def line(self, name: str) -> AffineSummary | None:
         """See `Law.line`."""
         match name:
             case "mean":
-                return Line(0.0, self.spot / len(self._rows), self._row("total"))
+                return AffineSummary(0.0, self.spot / len(self._rows), self._row("total"))
             case "log_mean":
-                return Line(math.log(self.spot), 1.0 / len(self._rows), self._row("logs"))
+                return AffineSummary(math.log(self.spot), 1.0 / len(self._rows), self._row("logs"))
             case "log_minimum":
-                return Line(math.log(self.spot), 1.0, self._row("low"))
+                return AffineSummary(math.log(self.spot), 1.0, self._row("low"))
             case "log_maximum":
-                return Line(math.log(self.spot), 1.0, self._row("high"))
+                return AffineSummary(math.log(self.spot), 1.0, self._row("high"))
             case "log_last":
-                return Line(math.log(self.spot), 1.0, self._row("last"))
+                return AffineSummary(math.log(self.spot), 1.0, self._row("last"))
         return None
 
     def direction(self, parameter: str) -> Direction:

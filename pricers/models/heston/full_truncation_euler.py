@@ -20,7 +20,7 @@ from pricers.models.heston.parameters import HestonParameters
 from pricers.models.heston.scheme import Drivers, Scheme
 from pricers.numerics.kernel import kernel
 from pricers.numerics.rows import copy
-from pricers.paths.paths import Law, Line, Steps
+from pricers.paths.paths import AffineSummary, Law, Steps
 from pricers.random_numbers.path_block import increments
 
 __all__ = ["FullTruncationEuler"]
@@ -29,15 +29,15 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 _CHUNK = 256
-"""Lanes carried through all of time together, so that their state stays in the first-level cache."""
+"""Paths carried through all of time together, so that their state stays in the first-level cache."""
 
 
 @kernel
-def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integral, drift, moves, drifts, integrals):
-    """Variance paths of a block as running sums at the nodes ``watched``, and how they move with some parameters.
+def _evolve(v0, kappa, theta, xi, rho, h, kept_points, shocks, normals, walk, integral, drift, moves, drifts, integrals):
+    """Variance paths of a block as running sums at the grid points ``kept_points``, and how they move with some parameters.
 
     moves is [parameter, 6]: how v0, kappa, theta, xi, rho and the logarithm of all steps move with each; drifts and integrals are
-    [parameter, row, lane].
+    [parameter, row, path].
     """
     count, state = len(moves), np.empty((6, _CHUNK))
     moved, moved_spent, moved_drift = np.empty((count, _CHUNK)), np.empty((count, _CHUNK)), np.empty((count, _CHUNK))
@@ -51,19 +51,19 @@ def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integr
         for p in range(count):
             moved[p] = moves[p, 0]
         row = 0
-        for t in range(watched[-1] + 1):
+        for t in range(kept_points[-1] + 1):
             step, a, b = h[t], normals[t, first:last], shocks[t, first:last]
-            for lane in range(width):
-                v = variance[lane]
+            for path in range(width):
+                v = variance[path]
                 alive = v if v > 0.0 else 0.0
                 area = alive * step
                 x = math.sqrt(area)
-                before[lane] = v
-                root[lane] = x
-                variance[lane] = v + kappa * (theta - alive) * step + xi * x * a[lane]
-                walked[lane] += x * b[lane]
-                spent[lane] += area
-                drifted[lane] += rho * x * a[lane] - 0.5 * rho * rho * area
+                before[path] = v
+                root[path] = x
+                variance[path] = v + kappa * (theta - alive) * step + xi * x * a[path]
+                walked[path] += x * b[path]
+                spent[path] += area
+                drifted[path] += rho * x * a[path] - 0.5 * rho * rho * area
             for p in range(count):
                 by_kappa, by_theta, by_xi, by_rho, by_step = (
                     moves[p, 1],
@@ -73,17 +73,17 @@ def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integr
                     moves[p, 5] * step,
                 )
                 dv, dspent, ddrift = moved[p], moved_spent[p], moved_drift[p]
-                for lane in range(width):
-                    v, x = before[lane], root[lane]
+                for path in range(width):
+                    v, x = before[path], root[path]
                     alive = v if v > 0.0 else 0.0
-                    dalive = dv[lane] if v > 0.0 else 0.0
+                    dalive = dv[path] if v > 0.0 else 0.0
                     darea = dalive * step + alive * by_step
                     dx = 0.5 * darea / x if x > 0.0 else 0.0
                     pull, dpull = kappa * (theta - alive), by_kappa * (theta - alive) + kappa * (by_theta - dalive)
-                    dv[lane] += dpull * step + pull * by_step + (by_xi * x + xi * dx) * a[lane]
-                    dspent[lane] += darea
-                    ddrift[lane] += rho * a[lane] * dx - 0.5 * rho * rho * darea + by_rho * (x * a[lane] - rho * alive * step)
-            if t == watched[row]:
+                    dv[path] += dpull * step + pull * by_step + (by_xi * x + xi * dx) * a[path]
+                    dspent[path] += darea
+                    ddrift[path] += rho * a[path] * dx - 0.5 * rho * rho * darea + by_rho * (x * a[path] - rho * alive * step)
+            if t == kept_points[row]:
                 copy(walked, walk[row, first:last])
                 copy(spent, integral[row, first:last])
                 copy(drifted, drift[row, first:last])
@@ -95,7 +95,7 @@ def _evolve(v0, kappa, theta, xi, rho, h, watched, shocks, normals, walk, integr
 
 @kernel
 def _full_scores(v0, kappa, theta, xi, rho, h, shocks, normals, out):
-    """Scores [6, lane] of the joint density of variance and spot by rate, v0, kappa, theta, xi and rho: see the module.
+    """Scores [6, path] of the joint density of variance and spot by rate, v0, kappa, theta, xi and rho: see the module.
 
     Where a step begins at zero, that of rate, kappa and theta is not a number.
     """
@@ -104,23 +104,23 @@ def _full_scores(v0, kappa, theta, xi, rho, h, shocks, normals, out):
     out[:] = 0.0
     for t in range(len(h)):
         step, root = h[t], math.sqrt(h[t])
-        for lane in range(out.shape[1]):
-            v, a, b = variance[lane], normals[t, lane], shocks[t, lane]
+        for path in range(out.shape[1]):
+            v, a, b = variance[path], normals[t, path], shocks[t, path]
             alive = v if v > 0.0 else 0.0
             x = math.sqrt(alive) if v > 0.0 else np.nan
             mix = a - rho / rest * b
-            out[0, lane] += b * root / (rest * x)
-            out[2, lane] += (theta - alive) * root / (xi * x) * mix
-            out[3, lane] += kappa * root / (xi * x) * mix
+            out[0, path] += b * root / (rest * x)
+            out[2, path] += (theta - alive) * root / (xi * x) * mix
+            out[3, path] += kappa * root / (xi * x) * mix
             if v > 0.0:
-                out[4, lane] += (a * a - 1.0) / xi - rho * a * b / (xi * rest)
-                out[5, lane] += rho * (1.0 - b * b) / (rest * rest) + a * b / rest
+                out[4, path] += (a * a - 1.0) / xi - rho * a * b / (xi * rest)
+                out[5, path] += rho * (1.0 - b * b) / (rest * rest) + a * b / rest
             if t == 0:
                 by_a = (kappa * step - 1.0) / (xi * x * root) - a / (2.0 * v0)
                 slope = 0.5 * step - rho * (0.5 * root * a / x + x * root * by_a)
                 by_b = slope / (rest * x * root) - b / (2.0 * v0)
-                out[1, lane] = -1.0 / v0 - a * by_a - b * by_b
-            variance[lane] = v + kappa * (theta - alive) * step + xi * math.sqrt(alive) * root * a
+                out[1, path] = -1.0 / v0 - a * by_a - b * by_b
+            variance[path] = v + kappa * (theta - alive) * step + xi * math.sqrt(alive) * root * a
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,10 +146,10 @@ class FullTruncationEuler(Scheme):
 
     def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`; it always keeps slopes."""
-        path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=True)
+        path = VariancePath.blank(len(drivers.grid_points), drivers.n_paths, parameters, slopes=True)
         moves = np.array([[float(name == p) for name in _MOVES] for p in parameters]).reshape(-1, len(_MOVES))
         sums, derivatives = (path.walk, path.integral, path.drift), (moves, path.drifts, path.integrals)
-        _evolve(*_numbers(model), _steps(drivers), drivers.nodes, *drivers.noise, *sums, *derivatives)
+        _evolve(*_numbers(model), _steps(drivers), drivers.grid_points, *drivers.noise, *sums, *derivatives)
         return path
 
     def law(self, given: ConditionalNormal, model: HestonParameters, drivers: Drivers) -> Law:
@@ -171,7 +171,7 @@ def _numbers(model: HestonParameters) -> tuple[float, float, float, float, float
 
 
 def _steps(drivers: Drivers) -> FloatArray:
-    return drivers.stretch * increments(drivers.lattice)
+    return drivers.time_scale * increments(drivers.time_grid)
 
 
 class _FullScore(Law):
@@ -202,7 +202,7 @@ class _FullScore(Law):
                 return found
         raise NotApplicable(f'the full score of FullTruncationEuler has no {" x ".join(parameters)}; use score="conditional"')
 
-    def line(self, name: str) -> Line | None:
+    def line(self, name: str) -> AffineSummary | None:
         """See `Law.line`."""
         return self._given.line(name)
 

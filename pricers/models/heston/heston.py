@@ -12,7 +12,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from pricers.errors import InvalidInput, NotApplicable, finite, negative_not, positive
+from pricers.errors import InvalidInput, NotApplicable, finite, non_negative, positive
 from pricers.market.market import Market
 from pricers.models.heston.conditional_normal import ConditionalNormal, VariancePath, spots
 from pricers.models.heston.one_pass import Program, Summaries, only_summaries, program
@@ -24,7 +24,7 @@ from pricers.models.model import Model, PathSimulator
 from pricers.paths.discounting import Discounting
 from pricers.paths.paths import Law, Paths
 from pricers.paths.requests import PathRequest
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 __all__ = ["Heston"]
 
@@ -65,7 +65,7 @@ class Heston(Model):
     parameters: ClassVar[tuple[str, ...]] = ("v0", "kappa", "theta", "xi", "rho")
     factors: ClassVar[int] = 2
     discretised: ClassVar[bool] = True
-    work: ClassVar[tuple[float, float]] = 12.0, 4.0
+    cost_ns: ClassVar[tuple[float, float]] = 12.0, 4.0
     v0: float
     kappa: float
     theta: float
@@ -75,7 +75,7 @@ class Heston(Model):
 
     def __post_init__(self) -> None:
         for name in ("v0", "kappa", "theta"):
-            object.__setattr__(self, name, negative_not(name, getattr(self, name)))
+            object.__setattr__(self, name, non_negative(name, getattr(self, name)))
         object.__setattr__(self, "xi", positive("xi", self.xi))
         object.__setattr__(self, "rho", finite("rho", self.rho))
         if not abs(self.rho) < 1.0:
@@ -85,15 +85,15 @@ class Heston(Model):
         if not isinstance(self.scheme, Scheme):
             raise InvalidInput("scheme", self.scheme, "must be a scheme, such as QE()")
 
-    def lattice(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
-        """See `Model.lattice`; without ``steps_per_year`` as fine as these parameters need (`pricers.models.heston.time_grid`)."""
+    def time_grid(self, times: tuple[float, ...], steps_per_year: int | None = None, refinement: int = 1) -> tuple[float, ...]:
+        """See `Model.time_grid`; without ``steps_per_year`` as fine as these parameters need (`pricers.models.heston.time_grid`)."""
         if steps_per_year is None:
             return graded_steps(self, times, refinement)
         return equal_steps(times, steps_per_year * refinement)
 
-    def paths(self, block: Block, observed: Observation, market: Market, stretch: float = 1.0) -> Paths:
+    def paths(self, block: Block, dates: ObservationDates, market: Market, time_scale: float = 1.0) -> Paths:
         """Spots at the observed dates; see `Model.paths`."""
-        request = PathRequest(market=market, stretch=stretch, observed=observed)
+        request = PathRequest(market=market, time_scale=time_scale, dates=dates)
         return self.simulator({self: (request,)}).paths(block, request)
 
     @classmethod
@@ -145,16 +145,16 @@ class _Simulator(PathSimulator):
         together: dict[tuple[Heston, float], list[PathRequest]] = {}
         for model, asked in requests.items():
             for request in asked:
-                together.setdefault((model, request.stretch), []).append(request)
-        plans = [_VariancePlan(model, stretch, asked) for (model, stretch), asked in together.items()]
+                together.setdefault((model, request.time_scale), []).append(request)
+        plans = [_VariancePlan(model, time_scale, asked) for (model, time_scale), asked in together.items()]
         self._plans = {request: plan for plan in plans for request in plan.requests}
 
     def paths(self, block: Block, request: PathRequest) -> Paths:
         """See `PathSimulator.paths`."""
-        plan, market, observed = self._plans[request], request.market, request.observed
+        plan, market, dates = self._plans[request], request.market, request.dates
         variance = block.once(plan, lambda: _BlockVariance(plan, block))
-        times, growth = request.stretch * observed.times, request.stretch * market.log_growth(observed.times)
-        model, rows = plan.model, np.searchsorted(plan.nodes, observed.index)
+        times, growth = request.time_scale * dates.times, request.time_scale * market.log_growth(dates.times)
+        model, rows = plan.model, np.searchsorted(plan.grid_points, dates.index)
         given = ConditionalNormal(
             kind=model.kind,
             spot=market.spot,
@@ -168,10 +168,10 @@ class _Simulator(PathSimulator):
         )
         return Paths(
             times=times,
-            lanes=block.lanes,
+            n_paths=block.n_paths,
             spot=lambda: spots(spot=market.spot, growth=growth, rho=model.rho, rows=rows, path=variance.path()),
-            discounting=Discounting.of(market, observed, request.stretch),
-            law=variance.law(given, last=int(observed.index[-1])),
+            discounting=Discounting.of(market, dates, request.time_scale),
+            law=variance.law(given, last=int(dates.index[-1])),
             wanted=request.wanted,
             initial_spot=market.spot,
         )
@@ -182,7 +182,7 @@ class _VariancePlan:
 
     Attributes
     ----------
-    nodes : ndarray
+    grid points : ndarray
         Points of the time grid whose paths are kept: all dates of all requests.
     parameters : tuple of str
         What the paths are differentiated by.
@@ -191,18 +191,18 @@ class _VariancePlan:
         requests that have all dates.
     """
 
-    __slots__ = ("keeps_slopes", "model", "nodes", "parameters", "program", "requests", "stretch", "wanted")
+    __slots__ = ("grid_points", "keeps_slopes", "model", "parameters", "program", "requests", "time_scale", "wanted")
 
-    def __init__(self, model: Heston, stretch: float, requests: Sequence[PathRequest]):
-        self.model, self.stretch, self.requests = model, stretch, requests
-        self.nodes = np.unique(np.concatenate([request.observed.index for request in requests]))
+    def __init__(self, model: Heston, time_scale: float, requests: Sequence[PathRequest]):
+        self.model, self.time_scale, self.requests = model, time_scale, requests
+        self.grid_points = np.unique(np.concatenate([request.dates.index for request in requests]))
         self.wanted = reduce(or_, (request.wanted for request in requests))
         along = _own(self.wanted.along)
         self.parameters = tuple(name for name in SLOPES if name in along | _own(self.wanted.scored))
         second_order = any(len(parameters) > 1 and _own(frozenset(parameters)) for parameters in self.wanted.scores)
-        apart = any(len(request.observed.index) < len(self.nodes) for request in requests)
+        apart = any(len(request.dates.index) < len(self.grid_points) for request in requests)
         self.keeps_slopes = bool(along) or second_order or apart
-        self.program = program(requests, self.nodes)
+        self.program = program(requests, self.grid_points)
 
 
 class _BlockVariance:
@@ -212,9 +212,9 @@ class _BlockVariance:
 
     def __init__(self, plan: _VariancePlan, block: Block):
         self._plan, noise = plan, (block.normals(0), block.normals(1))
-        self._drivers = Drivers(lattice=block.lattice, stretch=plan.stretch, noise=noise, nodes=plan.nodes)
+        self._drivers = Drivers(time_grid=block.time_grid, time_scale=plan.time_scale, noise=noise, grid_points=plan.grid_points)
         self._path: VariancePath | None = None
-        self._summaries = Summaries(plan.nodes, plan.program)
+        self._summaries = Summaries(plan.grid_points, plan.program)
 
     def path(self, parameter: str | None = None, *, slopes: bool = False) -> VariancePath:
         """See `PathSource`; a parameter that was not asked for before brings all others with it."""
@@ -229,11 +229,11 @@ class _BlockVariance:
         return self._path
 
     def summary(self, request: PathRequest, name: str) -> FloatArray:
-        """One of the rows of `Summaries`, [lane]."""
+        """One of the rows of `Summaries`, [path]."""
         return self._summaries.row(request, name, self._summarised)
 
     def law(self, given: ConditionalNormal, *, last: int) -> Law:
-        """How spots move that are observed up to the node ``last``."""
+        """How spots move that are observed up to the grid point ``last``."""
         model = self._plan.model
         return model.scheme.law(given, model, self._drivers.until(last))
 

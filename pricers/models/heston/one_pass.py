@@ -33,7 +33,7 @@ _TOTAL, _LOGS, _LOW, _HIGH, _LAST = range(len(ROWS))
 _BY_SUMMARY = {"mean": "total", "log_mean": "logs", "minimum": "low", "maximum": "high", "last": "last", "log_last": "last"}
 
 _FEW, _CHUNK, _SMALL_CHUNK = 24, 512, 64
-"""Up to so many rows a chunk has 512 lanes, beyond it 64: what stays in the first- or at least the second-level cache."""
+"""Up to so many rows a chunk has 512 paths, beyond it 64: what stays in the first- or at least the second-level cache."""
 
 
 @device
@@ -49,45 +49,45 @@ def begin(places, out):
 
 @device
 def look(x, power, entry, end, items, ends, levels, places, out):
-    """One date of a chunk of lanes: x [lane] is X, power [lane] is written over, out [row, lane]; entries as for `_summarise`."""
+    """One date of a chunk of paths: x [path] is X, power [path] is written over, out [row, path]; entries as for `_summarise`."""
     made = False
     for e in range(entry, end):
         place, level, factor = places[items[e]], levels[e, 0], levels[e, 1]
         if place[_TOTAL] >= 0:
             if not made:
-                for lane in range(x.size):
-                    power[lane] = exp_normal(x[lane])
+                for path in range(x.size):
+                    power[path] = exp_normal(x[path])
                 made = True
             total = out[place[_TOTAL]]
-            for lane in range(x.size):
-                total[lane] = fma(factor, power[lane], total[lane])
+            for path in range(x.size):
+                total[path] = fma(factor, power[path], total[path])
         if place[_LOGS] >= 0:
             total = out[place[_LOGS]]
-            for lane in range(x.size):
-                total[lane] += level + x[lane]
+            for path in range(x.size):
+                total[path] += level + x[path]
         if place[_LOW] >= 0:
             low = out[place[_LOW]]
-            for lane in range(x.size):
-                here, least = level + x[lane], low[lane]
-                low[lane] = here if here < least or here != here else least  # NaN stays
+            for path in range(x.size):
+                here, least = level + x[path], low[path]
+                low[path] = here if here < least or here != here else least  # NaN stays
         if place[_HIGH] >= 0:
             high = out[place[_HIGH]]
-            for lane in range(x.size):
-                here, most = level + x[lane], high[lane]
-                high[lane] = here if here > most or here != here else most
+            for path in range(x.size):
+                here, most = level + x[path], high[path]
+                high[path] = here if here > most or here != here else most
         if place[_LAST] >= 0 and ends[e]:
             last = out[place[_LAST]]
-            for lane in range(x.size):
-                last[lane] = level + x[lane]
+            for path in range(x.size):
+                last[path] = level + x[path]
 
 
 @kernel
-def _summarise(share, nodes, starts, items, ends, levels, places, walk, integral, drift, chunk, out):
-    """Rows [row, lane] of everything that looks at a path.
+def _summarise(share, grid_points, starts, items, ends, levels, places, walk, integral, drift, chunk, out):
+    """Rows [row, path] of everything that looks at a path.
 
-    At the path's row ``nodes[k]`` stand the entries ``starts[k]`` to ``starts[k + 1]``: items [entry] says whose, ends [entry] whether it
-    is their last date, levels [entry, 2] are the growth and its exponential. places [item, 5] says which row of ``out`` each of `ROWS`
-    goes to, or -1.
+    At the path's row ``grid_points[k]`` stand the entries ``starts[k]`` to ``starts[k + 1]``: items [entry] says whose, ends [entry]
+    whether it is their last date, levels [entry, 2] are the growth and its exponential. places [item, 5] says which row of ``out`` each of
+    `ROWS` goes to, or -1.
     """
     root, half = math.sqrt(share), -0.5 * share
     logs, powers = np.empty((2, chunk))
@@ -95,10 +95,10 @@ def _summarise(share, nodes, starts, items, ends, levels, places, walk, integral
     for first in range(0, out.shape[1], chunk):
         last = min(first + chunk, out.shape[1])
         x, power = logs[: last - first], powers[: last - first]
-        for k in range(len(nodes)):
-            w, i, q = walk[nodes[k], first:last], integral[nodes[k], first:last], drift[nodes[k], first:last]
-            for lane in range(x.size):
-                x[lane] = fma(root, w[lane], fma(half, i[lane], q[lane]))
+        for k in range(len(grid_points)):
+            w, i, q = walk[grid_points[k], first:last], integral[grid_points[k], first:last], drift[grid_points[k], first:last]
+            for path in range(x.size):
+                x[path] = fma(root, w[path], fma(half, i[path], q[path]))
             look(x, power, starts[k], starts[k + 1], items, ends, levels, places, out[:, first:last])
 
 
@@ -113,7 +113,7 @@ class _Item(NamedTuple):
 class Program:
     """The arguments of `_summarise` that are the same for every block, and which rows come out: (whose, name of the row)."""
 
-    nodes: IntArray
+    grid_points: IntArray
     starts: IntArray
     items: IntArray
     ends: BoolArray
@@ -122,7 +122,7 @@ class Program:
     outs: tuple[tuple[tuple[PathRequest, ...], str], ...]
 
     def made(self, share: float, walk: FloatArray, integral: FloatArray, drift: FloatArray) -> FloatArray:
-        """The rows, [row, lane], from the sums [row, lane] of a path; share is 1 - rho^2."""
+        """The rows, [row, path], from the sums [row, path] of a path; share is 1 - rho^2."""
         out = empty((len(self.outs), walk.shape[1]))
         chunk = _CHUNK if len(self.outs) < _FEW else _SMALL_CHUNK
         _summarise(share, *self.entries, walk, integral, drift, chunk, out)
@@ -131,11 +131,11 @@ class Program:
     @property
     def entries(self) -> tuple[IntArray, IntArray, IntArray, BoolArray, FloatArray, IntArray]:
         """As kernels take them."""
-        return self.nodes, self.starts, self.items, self.ends, self.levels, self.places
+        return self.grid_points, self.starts, self.items, self.ends, self.levels, self.places
 
 
 NOTHING = Program(
-    nodes=np.empty(0, np.int64),
+    grid_points=np.empty(0, np.int64),
     starts=np.zeros(1, np.int64),
     items=np.empty(0, np.int64),
     ends=np.empty(0, np.bool_),
@@ -146,7 +146,7 @@ NOTHING = Program(
 """A program of no rows."""
 
 
-def _program(items: Iterable[_Item], nodes: IntArray) -> Program:
+def _program(items: Iterable[_Item], grid_points: IntArray) -> Program:
     places: list[list[int]] = []
     outs: list[tuple[tuple[PathRequest, ...], str]] = []
     rows, whose, ends, growths = [], [], [], []
@@ -156,16 +156,16 @@ def _program(items: Iterable[_Item], nodes: IntArray) -> Program:
             places[-1].append(len(outs) if name in item.rows else -1)
             outs += [(item.requests, name)] if name in item.rows else []
         first = item.requests[0]
-        observed = first.observed
-        rows.append(np.searchsorted(nodes, observed.index))
-        whose.append(np.full(len(observed.times), number))
-        ends.append(np.arange(len(observed.times)) == len(observed.times) - 1)
-        growths.append(first.stretch * first.market.log_growth(observed.times))
+        dates = first.dates
+        rows.append(np.searchsorted(grid_points, dates.index))
+        whose.append(np.full(len(dates.times), number))
+        ends.append(np.arange(len(dates.times)) == len(dates.times) - 1)
+        growths.append(first.time_scale * first.market.log_growth(dates.times))
     at, growth = np.concatenate(rows), np.concatenate(growths)
     order = np.argsort(at, kind="stable")
-    nodes, starts = np.unique(at[order], return_index=True)
+    grid_points, starts = np.unique(at[order], return_index=True)
     return Program(
-        nodes=nodes,
+        grid_points=grid_points,
         starts=np.append(starts, len(at)),
         items=np.concatenate(whose)[order],
         ends=np.concatenate(ends)[order],
@@ -175,20 +175,20 @@ def _program(items: Iterable[_Item], nodes: IntArray) -> Program:
     )
 
 
-def program(requests: Iterable[PathRequest], nodes: IntArray) -> Program | None:
-    """What `Summaries` makes in one pass for requests of one variance path, whose rows stand for some ``nodes`` of the lattice."""
+def program(requests: Iterable[PathRequest], grid_points: IntArray) -> Program | None:
+    """What `Summaries` makes in one pass for requests of one variance path, whose rows stand for some ``grid_points`` of the time grid."""
     alike: dict[Hashable, _Item] = {}
     for request in requests:
         if rows := frozenset(_BY_SUMMARY[name] for name in request.wanted.summaries if name in _BY_SUMMARY):
-            key = request.observed, request.market.rate, request.market.dividend
+            key = request.dates, request.market.rate, request.market.dividend
             item = alike.get(key, _Item((), frozenset()))
             alike[key] = _Item((*item.requests, request), item.rows | rows)
-    return _program(alike.values(), nodes) if alike else None
+    return _program(alike.values(), grid_points) if alike else None
 
 
-def _unplanned(request: PathRequest, nodes: IntArray) -> Program:
+def _unplanned(request: PathRequest, grid_points: IntArray) -> Program:
     """All rows of one request."""
-    return _program([_Item((request,), frozenset(ROWS))], nodes)
+    return _program([_Item((request,), frozenset(ROWS))], grid_points)
 
 
 class Summaries:
@@ -196,25 +196,25 @@ class Summaries:
 
     Parameters
     ----------
-    nodes : ndarray
-        Of the lattice, those that rows of the path stand for.
+    grid points : ndarray
+        Of the time grid, those that rows of the path stand for.
     planned : Program, optional
         Of `program`.
     """
 
-    __slots__ = ("_found", "_nodes", "_planned")
+    __slots__ = ("_found", "_grid_points", "_planned")
 
-    def __init__(self, nodes: IntArray, planned: Program | None):
-        self._nodes, self._planned = nodes, planned
+    def __init__(self, grid_points: IntArray, planned: Program | None):
+        self._grid_points, self._planned = grid_points, planned
         self._found = dict[tuple[PathRequest, str], FloatArray]()
 
     def row(self, request: PathRequest, name: str, make: Callable[[Program], FloatArray]) -> FloatArray:
-        """One of `ROWS`, [lane]; ``make`` gives a program's rows, [row, lane]."""
+        """One of `ROWS`, [path]; ``make`` gives a program's rows, [row, path]."""
         if self._planned is not None:
             self._add(self._planned, make)
             self._planned = None
         if (request, name) not in self._found:
-            self._add(_unplanned(request, self._nodes), make)
+            self._add(_unplanned(request, self._grid_points), make)
         return self._found[request, name]
 
     def _add(self, made: Program, make: Callable[[Program], FloatArray]) -> None:

@@ -50,7 +50,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pricers.errors import NotApplicable, one_of
-from pricers.models.heston.conditional_normal import CHUNK, VariancePath, said, shift_and_spread
+from pricers.models.heston.conditional_normal import CHUNK, VariancePath, score_factors, score_term
 from pricers.models.heston.one_pass import NOTHING, Program, begin, look
 from pricers.models.heston.parameters import SLOPES, HestonParameters
 from pricers.models.heston.qe_coefficients import steps_and_slopes
@@ -102,7 +102,7 @@ def _step(m, s2, A, z, hazard, shape):
     """
     low, high, floor, c0, c1, c2 = shape
     room = 1.0 - floor
-    stretch = 1.0 / (room * room)
+    time_scale = 1.0 / (room * room)
     alive = m > _TINY
     inverse = 1.0 / m if alive else 0.0
     psi = s2 * inverse * inverse
@@ -134,7 +134,7 @@ def _step(m, s2, A, z, hazard, shape):
     # exponential
     outside = psi < low
     held = low if outside else raised
-    g = fma(0.5 * stretch, held, 0.5)
+    g = fma(0.5 * time_scale, held, 0.5)
     ye = 0.0 if outside else y * room
     dn = fma(-ye, g, 1.0)
     nn = dn + ye
@@ -144,11 +144,11 @@ def _step(m, s2, A, z, hazard, shape):
     abrupt = fma(room * g, excess_at, floor)
 
     # all over one division
-    bend = e * r if e > 0.0 else r
-    every = 1.0 / (d * (nn * dn) * bend)
-    d_inverse = every * ((nn * dn) * bend)
-    e_inverse = every * (d * bend)
-    bend_inverse = every * (d * (nn * dn))
+    second = e * r if e > 0.0 else r
+    every = 1.0 / (d * (nn * dn) * second)
+    d_inverse = every * ((nn * dn) * second)
+    e_inverse = every * (d * second)
+    second_inverse = every * (d * (nn * dn))
     log_q = fma(y * r, d_inverse, -0.5 * log_unguarded(d))
     log_e = fma(y, floor, log_unguarded(nn * nn * e_inverse))
 
@@ -158,7 +158,7 @@ def _step(m, s2, A, z, hazard, shape):
 
     # slopes
     turned = fma(-z, z, 1.0)
-    smooth_psi = -0.25 * bend_inverse * (fma(turned, e, z * fma(-2.0, r, 1.0)) if e > 0.0 else turned)
+    smooth_psi = -0.25 * second_inverse * (fma(turned, e, z * fma(-2.0, r, 1.0)) if e > 0.0 else turned)
     abrupt_psi = 0.5 / room * (excess - 1.0 if jumped else 0.0)
     raised_psi = 1.0 + extra_psi
     x_psi = fma(fma(w, smooth_psi, v * abrupt_psi), raised_psi, w_psi * (smooth - abrupt))
@@ -181,9 +181,9 @@ def _calm(m, s2, A, z):
     x = fma(2.0 * e, z, fma(q * z, z, r))
     x = 0.0 if x < 0.0 else x
     d = fma(-2.0 * y, q, 1.0)
-    bend = e * r if e > 0.0 else r
-    every = 1.0 / (d * bend)
-    d_inverse = every * bend
+    second = e * r if e > 0.0 else r
+    every = 1.0 / (d * second)
+    d_inverse = every * second
     log_mean = fma(y * r, d_inverse, -0.5 * log_unguarded(d))
     turned = fma(-z, z, 1.0)
     x_psi = -0.25 * (every * d) * (fma(turned, e, z * fma(-2.0, r, 1.0)) if e > 0.0 else turned)
@@ -196,91 +196,100 @@ _X, _X_PSI, _LOG, _LOG_Y, _LOG_PSI, _INVERSE, _PSI = range(7)
 _FEW_Z, _FEW_M, _FEW_S2, _FEW_Y, _FEW_PSI = range(7, 12)
 _VARIANCE, _WALKED, _INTEGRAL, _DRIFT = range(12, 16)
 _PATH_ROWS = 16
-_WHOLE = 8  # lanes of a vector, at most
+_WHOLE = 8  # paths of a vector, at most
 
 
 @device
-def _stepped(step, z, shape, work, index, slopes):
-    """`_step` of a chunk of lanes, among the rows of work [row, lane]; its slopes too, where these are wanted.
+def _stepped(step, z, shape, cost_ns, index, slopes):
+    """`_step` of a chunk of paths, among the rows of work [row, path]; its slopes too, where these are wanted.
 
-    Few lanes are at or beyond the switch, with the variance near zero. Those are gathered and taken through the whole step together; the
+    Few paths are at or beyond the switch, with the variance near zero. Those are gathered and taken through the whole step together; the
     others need the quadratic branch only.
     """
     m1, m0, s1, s0, A, low = step[0], step[1], step[2], step[3], step[4], shape[0]
     rough = 0
-    for lane in range(z.size):
-        v = work[_VARIANCE, lane]
-        x, x_psi, log_mean, log_y, log_psi, inverse, psi = _calm(fma(m1, v, m0), fma(s1, v, s0), A, z[lane])
-        work[_X, lane], work[_LOG, lane], work[_PSI, lane] = x, log_mean, psi
+    for path in range(z.size):
+        v = cost_ns[_VARIANCE, path]
+        x, x_psi, log_mean, log_y, log_psi, inverse, psi = _calm(fma(m1, v, m0), fma(s1, v, s0), A, z[path])
+        cost_ns[_X, path], cost_ns[_LOG, path], cost_ns[_PSI, path] = x, log_mean, psi
         if slopes:
-            work[_X_PSI, lane], work[_LOG_Y, lane], work[_LOG_PSI, lane], work[_INVERSE, lane] = x_psi, log_y, log_psi, inverse
+            cost_ns[_X_PSI, path], cost_ns[_LOG_Y, path], cost_ns[_LOG_PSI, path], cost_ns[_INVERSE, path] = (
+                x_psi,
+                log_y,
+                log_psi,
+                inverse,
+            )
         rough += 1 if psi >= low else 0
     if rough == 0:
         return
     count = 0
-    for lane in range(z.size):
-        index[count] = lane
-        count += 1 if work[_PSI, lane] >= low else 0
+    for path in range(z.size):
+        index[count] = path
+        count += 1 if cost_ns[_PSI, path] >= low else 0
     whole = (rough + _WHOLE - 1) // _WHOLE * _WHOLE  # whole vectors, filled up with the first again
     for k in range(rough, whole):
         index[k] = index[0]
     for k in range(whole):
-        lane = index[k]
-        v = work[_VARIANCE, lane]
-        work[_FEW_Z, k], work[_FEW_M, k], work[_FEW_S2, k] = z[lane], fma(m1, v, m0), fma(s1, v, s0)
+        path = index[k]
+        v = cost_ns[_VARIANCE, path]
+        cost_ns[_FEW_Z, k], cost_ns[_FEW_M, k], cost_ns[_FEW_S2, k] = z[path], fma(m1, v, m0), fma(s1, v, s0)
     for k in range(whole):
-        z_k = work[_FEW_Z, k]
-        x, x_psi, log_mean, log_y, log_psi, _ = _step(work[_FEW_M, k], work[_FEW_S2, k], A, z_k, _hazard(z_k), shape)
-        work[_FEW_Z, k], work[_FEW_M, k] = x, log_mean
+        z_k = cost_ns[_FEW_Z, k]
+        x, x_psi, log_mean, log_y, log_psi, _ = _step(cost_ns[_FEW_M, k], cost_ns[_FEW_S2, k], A, z_k, _hazard(z_k), shape)
+        cost_ns[_FEW_Z, k], cost_ns[_FEW_M, k] = x, log_mean
         if slopes:
-            work[_FEW_S2, k], work[_FEW_Y, k], work[_FEW_PSI, k] = x_psi, log_y, log_psi
+            cost_ns[_FEW_S2, k], cost_ns[_FEW_Y, k], cost_ns[_FEW_PSI, k] = x_psi, log_y, log_psi
     for k in range(rough):
-        lane = index[k]
-        work[_X, lane], work[_LOG, lane] = work[_FEW_Z, k], work[_FEW_M, k]
+        path = index[k]
+        cost_ns[_X, path], cost_ns[_LOG, path] = cost_ns[_FEW_Z, k], cost_ns[_FEW_M, k]
         if slopes:
-            work[_X_PSI, lane] = work[_FEW_S2, k]
-            work[_LOG_Y, lane], work[_LOG_PSI, lane] = work[_FEW_Y, k], work[_FEW_PSI, k]
+            cost_ns[_X_PSI, path] = cost_ns[_FEW_S2, k]
+            cost_ns[_LOG_Y, path], cost_ns[_LOG_PSI, path] = cost_ns[_FEW_Y, k], cost_ns[_FEW_PSI, k]
 
 
 @kernel
-def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift, share, starts, items, ends, levels, places, out):
+def _evolve(
+    v0, shape, steps, kept_points, shocks, normals, walk, integral, drift, share, starts, items, ends, levels, places, out
+):
     r"""Variance paths of a block, as the sums that spots are made of, or what is seen of the spots.
 
-    steps is [node, 6]: slope and constant of m, of s2 (both linear in V), A, and h/2. shocks and normals are [node, lane].
-    At the nodes ``watched``, into walk, integral and drift [row, lane] go the sums of :math:`\sqrt{I}\,z`, of
+    steps is [grid point, 6]: slope and constant of m, of s2 (both linear in V), A, and h/2. shocks and normals are [grid point, path].
+    At the grid points ``kept_points``, into walk, integral and drift [row, path] go the sums of :math:`\sqrt{I}\,z`, of
     :math:`I = h (V + V')/2` and of :math:`A V' - L`; or, if those have no rows, into ``out`` what a program makes of them (see
     `pricers.models.heston.one_pass`; share is 1 - rho^2).
     """
     keep, root, less = walk.shape[0] > 0, math.sqrt(share), -0.5 * share
-    work, index = np.empty((_PATH_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
+    cost_ns, index = np.empty((_PATH_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
     begin(places, out)
     for first in range(0, normals.shape[1], CHUNK):
         width = min(CHUNK, normals.shape[1] - first)
-        work[:] = 0.0
-        work[_VARIANCE] = v0
+        cost_ns[:] = 0.0
+        cost_ns[_VARIANCE] = v0
         row = 0
-        for t in range(watched[-1] + 1):
+        for t in range(kept_points[-1] + 1):
             z, b = normals[t, first : first + width], shocks[t, first : first + width]
-            _stepped(steps[t], z, shape, work, index, False)
+            _stepped(steps[t], z, shape, cost_ns, index, False)
             m1, m0, A, half = steps[t, 0], steps[t, 1], steps[t, 4], steps[t, 5]
-            for lane in range(width):
-                v = work[_VARIANCE, lane]
-                after = fma(m1, v, m0) * work[_X, lane]
+            for path in range(width):
+                v = cost_ns[_VARIANCE, path]
+                after = fma(m1, v, m0) * cost_ns[_X, path]
                 area = half * (v + after)
-                work[_VARIANCE, lane] = after
-                work[_WALKED, lane] += math.sqrt(area) * b[lane]
-                work[_INTEGRAL, lane] += area
-                work[_DRIFT, lane] += fma(A, after, -work[_LOG, lane])
-            if t != watched[row]:
+                cost_ns[_VARIANCE, path] = after
+                cost_ns[_WALKED, path] += math.sqrt(area) * b[path]
+                cost_ns[_INTEGRAL, path] += area
+                cost_ns[_DRIFT, path] += fma(A, after, -cost_ns[_LOG, path])
+            if t != kept_points[row]:
                 continue
             if keep:
-                copy(work[_WALKED, :width], walk[row, first : first + width])
-                copy(work[_INTEGRAL, :width], integral[row, first : first + width])
-                copy(work[_DRIFT, :width], drift[row, first : first + width])
+                copy(cost_ns[_WALKED, :width], walk[row, first : first + width])
+                copy(cost_ns[_INTEGRAL, :width], integral[row, first : first + width])
+                copy(cost_ns[_DRIFT, :width], drift[row, first : first + width])
             else:
-                for lane in range(width):
-                    work[_X, lane] = fma(root, work[_WALKED, lane], fma(less, work[_INTEGRAL, lane], work[_DRIFT, lane]))
-                x, power, rows = work[_X, :width], work[_LOG, :width], out[:, first : first + width]
+                for path in range(width):
+                    cost_ns[_X, path] = fma(
+                        root, cost_ns[_WALKED, path], fma(less, cost_ns[_INTEGRAL, path], cost_ns[_DRIFT, path])
+                    )
+                x, power, rows = cost_ns[_X, :width], cost_ns[_LOG, :width], out[:, first : first + width]
                 look(x, power, starts[row], starts[row + 1], items, ends, levels, places, rows)
             row += 1
 
@@ -289,137 +298,158 @@ def _evolve(v0, shape, steps, watched, shocks, normals, walk, integral, drift, s
 _V, _BOTH, _BY_M, _BY_S, _DRIFT_BY_M, _DRIFT_BY_S, _DRIFT_BY_A = range(16, 23)
 _U, _SPREAD, _WIDENED, _WALKED_THEN, _INTEGRAL_THEN = range(23, 28)
 _MOVED, _SPENT, _DRIFTED = 28, 34, 40  # of V, of the integral and of the drift by each of `SLOPES`
-_SPENT_THEN, _DRIFTED_THEN, _TOTAL = 46, 52, 58  # those at the last watched node, and scores
+_SPENT_THEN, _DRIFTED_THEN, _TOTAL = 46, 52, 58  # those at the last watched grid point, and scores
 _ROWS = 64
 _V0, _KAPPA, _THETA, _XI, _RHO, _TIME = range(6)
 
 
 @device
-def _advance(work, p, lane, on, off, half, push, drift_push, scored):
+def _advance(cost_ns, p, path, on, off, half, push, drift_push, scored):
     """One step of the slopes by parameter p, which itself moves V' by ``push`` and the drift by ``drift_push``."""
-    was, i, q = work[_MOVED + p, lane], work[_SPENT + p, lane], work[_DRIFTED + p, lane]
+    was, i, q = cost_ns[_MOVED + p, path], cost_ns[_SPENT + p, path], cost_ns[_DRIFTED + p, path]
     now = fma(on, was, push)
-    ends = was + now + work[_BOTH, lane] if p == _TIME else was + now
+    ends = was + now + cost_ns[_BOTH, path] if p == _TIME else was + now
     i_now, q_now = fma(half, ends, i), fma(off, was, q + drift_push)
-    work[_MOVED + p, lane], work[_SPENT + p, lane], work[_DRIFTED + p, lane] = now, i_now, q_now
+    cost_ns[_MOVED + p, path], cost_ns[_SPENT + p, path], cost_ns[_DRIFTED + p, path] = now, i_now, q_now
     if scored:
-        work[_TOTAL + p, lane] = said(q_now - q, i_now - i, work[_U, lane], work[_SPREAD, lane], work[_TOTAL + p, lane])
+        cost_ns[_TOTAL + p, path] = score_term(
+            q_now - q, i_now - i, cost_ns[_U, path], cost_ns[_SPREAD, path], cost_ns[_TOTAL + p, path]
+        )
 
 
 @device
-def _move(work, width, step, k, alone, scored):
+def _move(cost_ns, width, step, k, alone, scored):
     """One step of all slopes, or of that by v0 ``alone``; ``scored``: with it ends an interval that it is the whole of."""
     m1, s1, s0, half = step[0], step[2], step[3], step[5]
     if alone:
-        for lane in range(width):
-            on = fma(work[_BY_M, lane], m1, work[_BY_S, lane] * s1)
-            off = fma(work[_DRIFT_BY_M, lane], m1, work[_DRIFT_BY_S, lane] * s1)
-            _advance(work, _V0, lane, on, off, half, 0.0, 0.0, scored)
+        for path in range(width):
+            on = fma(cost_ns[_BY_M, path], m1, cost_ns[_BY_S, path] * s1)
+            off = fma(cost_ns[_DRIFT_BY_M, path], m1, cost_ns[_DRIFT_BY_S, path] * s1)
+            _advance(cost_ns, _V0, path, on, off, half, 0.0, 0.0, scored)
         return
-    for lane in range(width):
-        v, a, b = work[_V, lane], work[_BY_M, lane], work[_BY_S, lane]
-        c, d, e = work[_DRIFT_BY_M, lane], work[_DRIFT_BY_S, lane], work[_DRIFT_BY_A, lane]
+    for path in range(width):
+        v, a, b = cost_ns[_V, path], cost_ns[_BY_M, path], cost_ns[_BY_S, path]
+        c, d, e = cost_ns[_DRIFT_BY_M, path], cost_ns[_DRIFT_BY_S, path], cost_ns[_DRIFT_BY_A, path]
         on, off = fma(a, m1, b * s1), fma(c, m1, d * s1)
-        _advance(work, _V0, lane, on, off, half, 0.0, 0.0, scored)
+        _advance(cost_ns, _V0, path, on, off, half, 0.0, 0.0, scored)
         dm, ds = fma(k[0], v, k[1]), fma(k[2], v, k[3])
-        _advance(work, _KAPPA, lane, on, off, half, fma(a, dm, b * ds), fma(c, dm, fma(d, ds, e * k[4])), scored)
-        _advance(work, _THETA, lane, on, off, half, fma(a, k[5], b * k[6]), fma(c, k[5], d * k[6]), scored)
+        _advance(cost_ns, _KAPPA, path, on, off, half, fma(a, dm, b * ds), fma(c, dm, fma(d, ds, e * k[4])), scored)
+        _advance(cost_ns, _THETA, path, on, off, half, fma(a, k[5], b * k[6]), fma(c, k[5], d * k[6]), scored)
         ds = k[7] * fma(s1, v, s0)
-        _advance(work, _XI, lane, on, off, half, b * ds, fma(d, ds, e * k[8]), scored)
+        _advance(cost_ns, _XI, path, on, off, half, b * ds, fma(d, ds, e * k[8]), scored)
         dm, ds = fma(k[10], v, k[11]), fma(k[12], v, k[13])
-        _advance(work, _TIME, lane, on, off, half, fma(a, dm, b * ds), fma(c, dm, fma(d, ds, e * k[14])), scored)
-        q = work[_DRIFTED + _RHO, lane]  # rho moves no variance
+        _advance(cost_ns, _TIME, path, on, off, half, fma(a, dm, b * ds), fma(c, dm, fma(d, ds, e * k[14])), scored)
+        q = cost_ns[_DRIFTED + _RHO, path]  # rho moves no variance
         q_now = fma(e, k[9], q)
-        work[_DRIFTED + _RHO, lane] = q_now
+        cost_ns[_DRIFTED + _RHO, path] = q_now
         if scored:
-            total = said(q_now - q, 0.0, work[_U, lane], work[_SPREAD, lane], work[_TOTAL + _RHO, lane])
-            work[_TOTAL + _RHO, lane] = total + work[_WIDENED, lane]
+            total = score_term(q_now - q, 0.0, cost_ns[_U, path], cost_ns[_SPREAD, path], cost_ns[_TOTAL + _RHO, path])
+            cost_ns[_TOTAL + _RHO, path] = total + cost_ns[_WIDENED, path]
 
 
 @kernel
 def _evolve_moved(
-    v0, shape, steps, slopes, watched, shocks, normals, walk, integral, drift, places, share, widening, scores, drifts, integrals
+    v0,
+    shape,
+    steps,
+    slopes,
+    kept_points,
+    shocks,
+    normals,
+    walk,
+    integral,
+    drift,
+    places,
+    share,
+    widening,
+    scores,
+    drifts,
+    integrals,
 ):
     r"""The same, and how the path moves with every one of `SLOPES`; what stands at ``places`` among them is handed out.
 
-    slopes is [node, 15], how the steps move (see `steps_and_slopes`); share is 1 - rho^2 and widening its slope by rho. If drifts and
-    integrals [place, row, lane] have rows, the derivatives of drift and integral at the watched nodes go there; if not, scores
-    [place, lane] of returns between these nodes are added up.
+    slopes is [grid point, 15], how the steps move (see `steps_and_slopes`); share is 1 - rho^2 and widening its slope by rho. If drifts and
+    integrals [place, row, path] have rows, the derivatives of drift and integral at the watched grid points go there; if not, scores
+    [place, path] of returns between these grid points are added up.
     """
     keep, alone = drifts.shape[1] > 0, len(places) == 1 and places[0] == _V0
     scale, inverse_share = 1.0 / math.sqrt(share), 1.0 / share
-    work, index = np.empty((_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
+    cost_ns, index = np.empty((_ROWS, CHUNK)), np.empty(CHUNK + 1, np.int64)
     for first in range(0, normals.shape[1], CHUNK):
         last = min(first + CHUNK, normals.shape[1])
         width = last - first
-        work[:] = 0.0
-        work[_VARIANCE], work[_MOVED] = v0, 1.0
+        cost_ns[:] = 0.0
+        cost_ns[_VARIANCE], cost_ns[_MOVED] = v0, 1.0
         row, then = 0, -1
-        for t in range(watched[-1] + 1):
+        for t in range(kept_points[-1] + 1):
             m1, m0, s1, s0, A, half = steps[t, 0], steps[t, 1], steps[t, 2], steps[t, 3], steps[t, 4], steps[t, 5]
             z, b = normals[t, first:last], shocks[t, first:last]
-            _stepped(steps[t], z, shape, work, index, True)
-            for lane in range(width):
-                v = work[_VARIANCE, lane]
+            _stepped(steps[t], z, shape, cost_ns, index, True)
+            for path in range(width):
+                v = cost_ns[_VARIANCE, path]
                 m, s2 = fma(m1, v, m0), fma(s1, v, s0)
-                x, x_psi, inverse = work[_X, lane], work[_X_PSI, lane], work[_INVERSE, lane]
-                log_y, log_psi = work[_LOG_Y, lane], work[_LOG_PSI, lane]
+                x, x_psi, inverse = cost_ns[_X, path], cost_ns[_X_PSI, path], cost_ns[_INVERSE, path]
+                log_y, log_psi = cost_ns[_LOG_Y, path], cost_ns[_LOG_PSI, path]
                 after = m * x
                 area = half * (v + after)
                 psi_s = inverse * inverse
                 psi_m = -2.0 * s2 * inverse * psi_s
                 v_m, v_s = fma(x_psi, psi_m, x), x_psi * psi_s
-                work[_V, lane] = v
-                work[_BOTH, lane] = v + after
-                work[_BY_M, lane] = v_m
-                work[_BY_S, lane] = v_s
-                work[_DRIFT_BY_M, lane] = fma(A, v_m - log_y, -log_psi * psi_m)
-                work[_DRIFT_BY_S, lane] = fma(A, v_s, -log_psi * psi_s)
-                work[_DRIFT_BY_A, lane] = fma(-m, log_y, after)
-                work[_VARIANCE, lane] = after
-                work[_WALKED, lane] += math.sqrt(area) * b[lane]
-                work[_INTEGRAL, lane] += area
-                work[_DRIFT, lane] += fma(A, after, -work[_LOG, lane])
-            seen = t == watched[row]
+                cost_ns[_V, path] = v
+                cost_ns[_BOTH, path] = v + after
+                cost_ns[_BY_M, path] = v_m
+                cost_ns[_BY_S, path] = v_s
+                cost_ns[_DRIFT_BY_M, path] = fma(A, v_m - log_y, -log_psi * psi_m)
+                cost_ns[_DRIFT_BY_S, path] = fma(A, v_s, -log_psi * psi_s)
+                cost_ns[_DRIFT_BY_A, path] = fma(-m, log_y, after)
+                cost_ns[_VARIANCE, path] = after
+                cost_ns[_WALKED, path] += math.sqrt(area) * b[path]
+                cost_ns[_INTEGRAL, path] += area
+                cost_ns[_DRIFT, path] += fma(A, after, -cost_ns[_LOG, path])
+            seen = t == kept_points[row]
             if seen and not keep:
-                for lane in range(width):
-                    area = work[_INTEGRAL, lane] - work[_INTEGRAL_THEN, lane]
-                    walked = work[_WALKED, lane] - work[_WALKED_THEN, lane]
-                    u, spread = shift_and_spread(walked, area, scale, inverse_share)
-                    work[_U, lane], work[_SPREAD, lane], work[_WIDENED, lane] = u, share * spread, widening * area * spread
-                    work[_WALKED_THEN, lane], work[_INTEGRAL_THEN, lane] = work[_WALKED, lane], work[_INTEGRAL, lane]
+                for path in range(width):
+                    area = cost_ns[_INTEGRAL, path] - cost_ns[_INTEGRAL_THEN, path]
+                    walked = cost_ns[_WALKED, path] - cost_ns[_WALKED_THEN, path]
+                    u, spread = score_factors(walked, area, scale, inverse_share)
+                    cost_ns[_U, path], cost_ns[_SPREAD, path], cost_ns[_WIDENED, path] = (
+                        u,
+                        share * spread,
+                        widening * area * spread,
+                    )
+                    cost_ns[_WALKED_THEN, path], cost_ns[_INTEGRAL_THEN, path] = cost_ns[_WALKED, path], cost_ns[_INTEGRAL, path]
             if seen and not keep and then == t - 1:
-                _move(work, width, steps[t], slopes[t], alone, True)
+                _move(cost_ns, width, steps[t], slopes[t], alone, True)
             else:
-                _move(work, width, steps[t], slopes[t], alone, False)
+                _move(cost_ns, width, steps[t], slopes[t], alone, False)
             if not seen:
                 continue
             w, i, q = walk[row, first:last], integral[row, first:last], drift[row, first:last]
-            for lane in range(width):
-                w[lane], i[lane], q[lane] = work[_WALKED, lane], work[_INTEGRAL, lane], work[_DRIFT, lane]
+            for path in range(width):
+                w[path], i[path], q[path] = cost_ns[_WALKED, path], cost_ns[_INTEGRAL, path], cost_ns[_DRIFT, path]
             if keep:
                 for p in range(len(places)):
-                    i, i_now = integrals[p, row, first:last], work[_SPENT + places[p]]
-                    for lane in range(width):
-                        i[lane] = i_now[lane]
-                    q, q_now = drifts[p, row, first:last], work[_DRIFTED + places[p]]
-                    for lane in range(width):
-                        q[lane] = q_now[lane]
+                    i, i_now = integrals[p, row, first:last], cost_ns[_SPENT + places[p]]
+                    for path in range(width):
+                        i[path] = i_now[path]
+                    q, q_now = drifts[p, row, first:last], cost_ns[_DRIFTED + places[p]]
+                    for path in range(width):
+                        q[path] = q_now[path]
             elif then < t - 1:
                 for p in range(1 if alone else len(SLOPES)):
-                    for lane in range(width):
-                        dq = work[_DRIFTED + p, lane] - work[_DRIFTED_THEN + p, lane]
-                        di = work[_SPENT + p, lane] - work[_SPENT_THEN + p, lane]
-                        total = said(dq, di, work[_U, lane], work[_SPREAD, lane], work[_TOTAL + p, lane])
-                        work[_TOTAL + p, lane] = total + work[_WIDENED, lane] if p == _RHO else total
+                    for path in range(width):
+                        dq = cost_ns[_DRIFTED + p, path] - cost_ns[_DRIFTED_THEN + p, path]
+                        di = cost_ns[_SPENT + p, path] - cost_ns[_SPENT_THEN + p, path]
+                        total = score_term(dq, di, cost_ns[_U, path], cost_ns[_SPREAD, path], cost_ns[_TOTAL + p, path])
+                        cost_ns[_TOTAL + p, path] = total + cost_ns[_WIDENED, path] if p == _RHO else total
             row += 1
             then = t
-            if not keep and row < len(watched) and watched[row] > t + 1:
+            if not keep and row < len(kept_points) and kept_points[row] > t + 1:
                 for p in range(_SPENT, _SPENT_THEN):
-                    copy(work[p], work[p + _SPENT_THEN - _SPENT])
+                    copy(cost_ns[p], cost_ns[p + _SPENT_THEN - _SPENT])
         if not keep:
             for p in range(len(places)):
-                copy(work[_TOTAL + places[p], :width], scores[p, first:last])
+                copy(cost_ns[_TOTAL + places[p], :width], scores[p, first:last])
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,26 +472,28 @@ class QE(Scheme):
     def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
         """See `Scheme.evolve`."""
         _require_resolved(model)
-        steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
+        steps, moves = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.time_grid, drivers.time_scale)
         slopes = slopes or self.switch == "hard"  # only slopes can say of an interval without variance that it does not matter
-        path = VariancePath.blank(len(drivers.nodes), drivers.lanes, parameters, slopes=slopes)
+        path = VariancePath.blank(len(drivers.grid_points), drivers.n_paths, parameters, slopes=slopes)
         sums = path.walk, path.integral, path.drift
         if parameters:
             places = np.array([SLOPES.index(name) for name in parameters])
             share = 1.0 - model.rho**2, -2.0 * model.rho
             outs = path.scores, path.drifts, path.integrals
-            _evolve_moved(model.v0, self._shape, steps, moves, drivers.nodes, *drivers.noise, *sums, places, *share, *outs)
+            _evolve_moved(model.v0, self._shape, steps, moves, drivers.grid_points, *drivers.noise, *sums, places, *share, *outs)
         else:
-            _evolve(model.v0, self._shape, steps, drivers.nodes, *drivers.noise, *sums, *_NO_PROGRAM)
+            _evolve(model.v0, self._shape, steps, drivers.grid_points, *drivers.noise, *sums, *_NO_PROGRAM)
         return path
 
     def summarise(self, model: HestonParameters, drivers: Drivers, program: Program) -> FloatArray:
         """See `Scheme.summarise`: in the pass that makes the paths, which are not kept."""
         _require_resolved(model)
-        steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.lattice, drivers.stretch)
+        steps, _ = steps_and_slopes(model.kappa, model.theta, model.xi, model.rho, drivers.time_grid, drivers.time_scale)
         rows, seen = program.entries[0], program.entries[1:]
-        nodes, kept, out = drivers.nodes[rows], np.empty((3, 0, 0)), empty((len(program.outs), drivers.lanes))
-        _evolve(model.v0, self._shape, steps, nodes, *drivers.noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out)
+        grid_points, kept, out = drivers.grid_points[rows], np.empty((3, 0, 0)), empty((len(program.outs), drivers.n_paths))
+        _evolve(
+            model.v0, self._shape, steps, grid_points, *drivers.noise, kept[0], kept[1], kept[2], 1.0 - model.rho**2, *seen, out
+        )
         return out
 
     def require_slope_by_xi(self, model: HestonParameters) -> None:

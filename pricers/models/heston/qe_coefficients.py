@@ -21,9 +21,9 @@ _SHARE_SLOPE = tuple((-1.0) ** (n + 1) * (n + 1) / math.factorial(n + 2) for n i
 
 @lru_cache(maxsize=64)
 def steps_and_slopes(
-    kappa: float, theta: float, xi: float, rho: float, lattice: tuple[float, ...], stretch: float
+    kappa: float, theta: float, xi: float, rho: float, time_grid: tuple[float, ...], time_scale: float
 ) -> tuple[FloatArray, FloatArray]:
-    r"""Constants of each step, [node, 6], and their derivatives, [node, 15].
+    r"""Constants of each step, [grid point, 6], and their derivatives, [grid point, 15].
 
     With :math:`e = e^{-\kappa h}` and :math:`j = \int_0^h e^{-\kappa s} ds`
 
@@ -41,7 +41,7 @@ def steps_and_slopes(
     InvalidInput
         Where a step is so long that :math:`E[e^{A V'}]` may be infinite: :math:`\xi^2 j A \ge 1`, about :math:`\rho\,\xi h \ge 1`.
     """
-    h = stretch * increments(lattice)
+    h = time_scale * increments(time_grid)
     e, j, j_kappa = _decay(kappa, h)
     level = 1.0 + 0.5 * kappa * h
     A = rho / xi * level - 0.25 * rho * rho * h

@@ -25,31 +25,33 @@ class Drivers:
 
     Attributes
     ----------
-    lattice : tuple of float
+    time grid : tuple of float
         Where steps end, years.
     stretch : float
         What those times are multiplied by.
-    noise : tuple of ndarray [node, lane]
+    noise : tuple of ndarray [grid point, path]
         Normals: the first drive what the spot has of its own, the second the variance.
-    nodes : ndarray
-        Of the lattice, those whose paths are kept.
+    grid points : ndarray
+        Of the time grid, those whose paths are kept.
     """
 
-    lattice: tuple[float, ...]
-    stretch: float
+    time_grid: tuple[float, ...]
+    time_scale: float
     noise: tuple[FloatArray, FloatArray]
-    nodes: IntArray
+    grid_points: IntArray
 
     @property
-    def lanes(self) -> int:
+    def n_paths(self) -> int:
         """Paths."""
         return self.noise[0].shape[1]
 
     def until(self, last: int) -> Drivers:
-        """The same up to a node."""
+        """The same up to a grid point."""
         own, variance = self.noise
-        nodes = self.nodes[self.nodes <= last]
-        return replace(self, lattice=self.lattice[: last + 1], noise=(own[: last + 1], variance[: last + 1]), nodes=nodes)
+        grid_points = self.grid_points[self.grid_points <= last]
+        return replace(
+            self, time_grid=self.time_grid[: last + 1], noise=(own[: last + 1], variance[: last + 1]), grid_points=grid_points
+        )
 
 
 class Scheme(ABC):
@@ -57,18 +59,18 @@ class Scheme(ABC):
 
     @abstractmethod
     def evolve(self, model: HestonParameters, drivers: Drivers, *, parameters: tuple[str, ...], slopes: bool) -> VariancePath:
-        """Variance paths at the drivers' nodes.
+        """Variance paths at the drivers' grid points.
 
         ``parameters``, some of `SLOPES`, are those to differentiate by; either slopes are kept, or scores made of them on the way.
         """
 
     def summarise(self, model: HestonParameters, drivers: Drivers, program: Program) -> FloatArray:
-        """A program's rows, [row, lane], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
+        """A program's rows, [row, path], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
         path = self.evolve(model, drivers, parameters=(), slopes=False)
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 
     def law(self, given: ConditionalNormal, model: HestonParameters, drivers: Drivers) -> Law:
-        """How a contract's spots move, whose last date ends the lattice: the law given the variance path, or one of the scheme's own."""
+        """How a contract's spots move, whose last date ends the time grid: the law given the variance path, or one of the scheme's own."""
         return given
 
     def require_score(self, parameters: tuple[str, ...]) -> None:  # noqa: B027

@@ -30,7 +30,7 @@ from greeks.expectation import (
 )
 from pricers import GBM, Asian, Barrier, Heston, Market, Plan, ZeroCurve, schedule
 from pricers.models.heston.full_truncation_euler import FullTruncationEuler
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 
 def own_normal(**changes):
@@ -197,15 +197,15 @@ class WithoutControl(PathEstimator):
 
     name: ClassVar[str] = "without control"
 
-    def recipe(self, greek, contract, scene, plan):
-        recipe = LikelihoodRatio().recipe(greek, contract, scene, plan)
+    def sample_spec(self, greek, contract, scenario, plan):
+        sample_spec = LikelihoodRatio().sample_spec(greek, contract, scenario, plan)
 
         def samples(paths, out):
-            rows = np.empty((recipe.rows, out.shape[1]))
-            recipe.samples(paths, rows)
+            rows = np.empty((sample_spec.rows, out.shape[1]))
+            sample_spec.samples(paths, rows)
             out[0] = rows[0]
 
-        return replace(recipe, samples=samples, controls=0)
+        return replace(sample_spec, samples=samples, controls=0)
 
 
 TIMES = (0.25, 0.4, 1.0)
@@ -218,8 +218,8 @@ MARKETS = {
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_score_of_gbm_paths_is_that_of_the_finance_estimator_path_by_path(market):
-    block = Block(seed=3, stream="", lattice=TIMES, first=0, lanes=512)
-    paths = MODEL.paths(block, Observation(TIMES, TIMES), MARKETS[market])
+    block = Block(seed=3, stream="", time_grid=TIMES, first=0, n_paths=512)
+    paths = MODEL.paths(block, ObservationDates(TIMES, TIMES), MARKETS[market])
     score = gbm_paths(model=MODEL, market=MARKETS[market], times=TIMES).score(paths.spot.T)
     for name in ("spot", "vol", "rate", "dividend"):
         wanted = paths.score(name)
@@ -228,8 +228,8 @@ def test_score_of_gbm_paths_is_that_of_the_finance_estimator_path_by_path(market
 
 @pytest.mark.parametrize("market", MARKETS)
 def test_second_order_score_of_gbm_paths_is_that_of_the_finance_estimator(market):
-    block = Block(seed=3, stream="", lattice=TIMES, first=0, lanes=256)
-    paths = MODEL.paths(block, Observation(TIMES, TIMES), MARKETS[market])
+    block = Block(seed=3, stream="", time_grid=TIMES, first=0, n_paths=256)
+    paths = MODEL.paths(block, ObservationDates(TIMES, TIMES), MARKETS[market])
     chain = gbm_paths(model=MODEL, market=MARKETS[market], times=TIMES)
     x = paths.spot.T
     score, curvature = chain.score(x), chain.curvature(x)
@@ -251,8 +251,8 @@ def test_delta_vega_and_rho_from_here_are_the_finance_estimators_on_the_same_dra
     market, plan = MARKETS["flat"], Plan(paths=4096, seed=11)
     names = {"delta": "spot", "vega": "vol", "dividend_rho": "dividend", "rho": "rate"}
     wanted = sensitivities(contract, MODEL, market, greeks=tuple(names), estimator=WithoutControl(), plan=plan)
-    block = Block(seed=plan.seed, stream="", lattice=TIMES, first=0, lanes=plan.paths)
-    paths = MODEL.paths(block, Observation(TIMES, TIMES), market)
+    block = Block(seed=plan.seed, stream="", time_grid=TIMES, first=0, n_paths=plan.paths)
+    paths = MODEL.paths(block, ObservationDates(TIMES, TIMES), market)
     recorded = copy(gbm_paths(model=MODEL, market=market, times=TIMES))
     recorded.sample = lambda rng, samples: paths.spot.T
     discounted = paths.discounting.factor() * contract.payoff(paths)
@@ -286,8 +286,8 @@ HESTON = Heston(v0=0.09, kappa=2.0, theta=0.08, xi=0.15, rho=-0.6, scheme=FullTr
 
 def test_score_of_heston_paths_is_the_full_score_of_the_finance_scheme_path_by_path():
     market = MARKETS["flat"]
-    block = Block(seed=5, stream="", lattice=GRID, first=0, lanes=512, factors=2)
-    paths = HESTON.paths(block, Observation(GRID, GRID), market)
+    block = Block(seed=5, stream="", time_grid=GRID, first=0, n_paths=512, factors=2)
+    paths = HESTON.paths(block, ObservationDates(GRID, GRID), market)
     a, variance, v = block.normals(1), [], HESTON.v0
     for h, shock in zip(np.diff(GRID, prepend=0.0), a, strict=True):
         v = v + HESTON.kappa * (HESTON.theta - v) * h + HESTON.xi * np.sqrt(v * h) * shock

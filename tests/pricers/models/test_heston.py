@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from greeks import Exact, FiniteDifference, LikelihoodRatio, Pathwise, crosscheck, sensitivities
 from greeks.engine.run import answer
-from greeks.engine.tasks import Job
+from greeks.engine.tasks import GreekTask
 from greeks.estimators.survival import OneStepSurvival
 from greeks.greek import greek
 from pricers import (
@@ -37,7 +37,7 @@ from pricers.models.heston.parameters import SLOPES
 from pricers.models.heston.scheme import Drivers
 from pricers.models.scenario import Scenario
 from pricers.paths.requests import PathRequest, Wanted
-from pricers.random_numbers.path_block import Block, Observation
+from pricers.random_numbers.path_block import Block, ObservationDates
 
 MILD = Heston(v0=0.04, kappa=3.0, theta=0.05, xi=0.28, rho=-0.5)
 FANG_OOSTERLEE = Heston(v0=0.0175, kappa=1.5768, theta=0.0398, xi=0.5751, rho=-0.5711)
@@ -64,17 +64,19 @@ LATTICE = (0.02, 0.05, 0.1, 0.11, 0.2, 0.4, 0.41, 0.45, 0.9, 1.0)
 DATES = (0.05, 0.1, 0.4, 0.41, 1.0)
 
 
-def block(lattice=LATTICE, lanes=300, **kwargs):
-    return Block(seed=11, stream="", lattice=lattice, first=0, lanes=lanes, factors=2, **kwargs)
+def block(time_grid=LATTICE, n_paths=300, **kwargs):
+    return Block(seed=11, stream="", time_grid=time_grid, first=0, n_paths=n_paths, factors=2, **kwargs)
 
 
 def numbers(model):
     return {name: getattr(model, name) for name in model.parameters}
 
 
-def evolved(model, draws, parameters=(), *, stretch=1.0, slopes=True, nodes=None):
-    nodes = np.arange(len(draws.lattice)) if nodes is None else np.array(nodes)
-    drivers = Drivers(lattice=draws.lattice, stretch=stretch, noise=(draws.normals(0), draws.normals(1)), nodes=nodes)
+def evolved(model, draws, parameters=(), *, time_scale=1.0, slopes=True, grid_points=None):
+    grid_points = np.arange(len(draws.time_grid)) if grid_points is None else np.array(grid_points)
+    drivers = Drivers(
+        time_grid=draws.time_grid, time_scale=time_scale, noise=(draws.normals(0), draws.normals(1)), grid_points=grid_points
+    )
     return model.scheme.evolve(model, drivers, parameters=parameters, slopes=slopes)
 
 
@@ -85,49 +87,49 @@ def z(estimate, truth):
 @pytest.mark.parametrize("scheme", [QE(), QE(switch="hard"), FullTruncationEuler()], ids=repr)
 @every_model
 def test_paths_against_plain_python(model, scheme):
-    model, draws, stretch = replace(model, scheme=scheme), block(), 1.02
-    observed = Observation(DATES, LATTICE)
+    model, draws, time_scale = replace(model, scheme=scheme), block(), 1.02
+    dates = ObservationDates(DATES, LATTICE)
     twin = {QE(): naive_heston.QEStep, FullTruncationEuler(): naive_heston.EulerStep}.get(
         scheme, lambda p, h: naive_heston.QEStep(p, h, smooth=False)
     )
-    paths = model.paths(draws, observed, CURVE, stretch)
-    growth = stretch * CURVE.log_growth(observed.times)
-    for lane in range(0, 300, 7):
-        shocks, normals = draws.normals(0)[:, lane].tolist(), draws.normals(1)[:, lane].tolist()
-        steps = naive_heston.steps(twin, numbers(model), [stretch * t for t in LATTICE], shocks, normals)
+    paths = model.paths(draws, dates, CURVE, time_scale)
+    growth = time_scale * CURVE.log_growth(dates.times)
+    for path in range(0, 300, 7):
+        shocks, normals = draws.normals(0)[:, path].tolist(), draws.normals(1)[:, path].tolist()
+        steps = naive_heston.steps(twin, numbers(model), [time_scale * t for t in LATTICE], shocks, normals)
         if all(sum(s2 for _, _, s2, _ in steps[a:b]) > 0.0 for a, b in ((0, 2), (2, 3), (3, 6), (6, 7), (7, 10))):
-            returns = naive_heston.between(steps, observed.index.tolist())
-            assert paths.spot[:, lane] == pytest.approx(naive_heston.spots(100.0, growth, returns), rel=1e-9)
-    assert paths.discounting.log_factors[-1] == pytest.approx(stretch * float(CURVE.log_discount(1.0)), rel=1e-15)
+            returns = naive_heston.between(steps, dates.index.tolist())
+            assert paths.spot[:, path] == pytest.approx(naive_heston.spots(100.0, growth, returns), rel=1e-9)
+    assert paths.discounting.log_factors[-1] == pytest.approx(time_scale * float(CURVE.log_discount(1.0)), rel=1e-15)
 
 
 def test_a_step_has_the_variance_s_mean_and_variance_and_the_spot_s_mean():
-    lattice, lanes, v0 = (1 / 32,), 2**19, 0.0035
+    time_grid, n_paths, v0 = (1 / 32,), 2**19, 0.0035
     for model in (FANG_OOSTERLEE, DAX, UPWARD):
         for start in (0.1 * v0, 0.5 * v0, v0, 2.0 * v0, 4.0 * v0, 30.0 * v0):
             model = replace(model, v0=start)
             for scheme in (QE(), QE(switch="hard")):
-                path = evolved(replace(model, scheme=scheme), block(lattice, lanes))
-                after = 2.0 * path.integral[0] / lattice[0] - start
-                mean, variance = naive_heston.QEStep(numbers(model), lattice[0]).moments(start)
-                assert abs(after.mean() - mean) < 4.0 * after.std() / math.sqrt(lanes)
+                path = evolved(replace(model, scheme=scheme), block(time_grid, n_paths))
+                after = 2.0 * path.integral[0] / time_grid[0] - start
+                mean, variance = naive_heston.QEStep(numbers(model), time_grid[0]).moments(start)
+                assert abs(after.mean() - mean) < 4.0 * after.std() / math.sqrt(n_paths)
                 squares = (after - mean) ** 2
-                assert abs(squares.mean() - variance) < 4.0 * squares.std() / math.sqrt(lanes)
+                assert abs(squares.mean() - variance) < 4.0 * squares.std() / math.sqrt(n_paths)
                 growth = np.exp(path.drift[0])
-                assert abs(growth.mean() - 1.0) < 4.0 * growth.std() / math.sqrt(lanes)
+                assert abs(growth.mean() - 1.0) < 4.0 * growth.std() / math.sqrt(n_paths)
 
 
 @pytest.mark.parametrize("scheme", [QE(), FullTruncationEuler()], ids=repr)
 @every_model
 def test_slopes_against_central_differences_of_the_same_path(model, scheme):
-    model, draws = replace(model, scheme=scheme), block(lanes=2000)
+    model, draws = replace(model, scheme=scheme), block(n_paths=2000)
     path = evolved(model, draws, SLOPES)
     for place, name in enumerate(SLOPES):
         if name == "v0" and model.v0 == 0.0:
             continue
         h = 1e-6 * (1.0 if name == "time" else model.scale(name))
         up, down = (
-            evolved(model, draws, stretch=1.0 + by) if name == "time" else evolved(model.bumped(name, by), draws)
+            evolved(model, draws, time_scale=1.0 + by) if name == "time" else evolved(model.bumped(name, by), draws)
             for by in (h, -h)
         )
         middle = evolved(model, draws)
@@ -143,13 +145,13 @@ def test_slopes_against_central_differences_of_the_same_path(model, scheme):
 
 
 def test_scores_made_on_the_way_have_the_bits_of_those_from_slopes():
-    for nodes in (range(10), (0, 1, 4, 5, 6, 9), (3, 9), (9,)):
+    for grid_points in (range(10), (0, 1, 4, 5, 6, 9), (3, 9), (9,)):
         for model in (MILD, FELLER_4_PERCENT):
-            on_the_way = evolved(model, block(), SLOPES, slopes=False, nodes=nodes)
-            kept = evolved(model, block(), SLOPES, nodes=nodes)
+            on_the_way = evolved(model, block(), SLOPES, slopes=False, grid_points=grid_points)
+            kept = evolved(model, block(), SLOPES, grid_points=grid_points)
             out = np.empty((len(SLOPES), 300))
             widening = np.array([share_slope(model.rho, name) for name in SLOPES])
-            rows = np.arange(len(nodes))
+            rows = np.arange(len(grid_points))
             sums = kept.walk, kept.integral, kept.drifts, kept.integrals
             _scores(1.0 - model.rho**2, widening, rows, *sums, out)
             assert np.array_equal(out, on_the_way.scores)
@@ -158,21 +160,21 @@ def test_scores_made_on_the_way_have_the_bits_of_those_from_slopes():
 EVERY_SCORE = frozenset((name,) for name in SLOPES)
 
 
-def request(market, observed, **wanted):
-    return PathRequest(market=market, stretch=1.0, observed=observed, wanted=Wanted(**wanted))
+def request(market, dates, **wanted):
+    return PathRequest(market=market, time_scale=1.0, dates=dates, wanted=Wanted(**wanted))
 
 
 def test_what_is_asked_of_the_paths_changes_no_bit_of_them():
-    observed, names = Observation(DATES, LATTICE), ("vol", "time", "rho", "kappa", "xi")
+    dates, names = ObservationDates(DATES, LATTICE), ("vol", "time", "rho", "kappa", "xi")
     found = []
-    for others in ((), (request(CURVE, Observation(LATTICE, LATTICE)),)):
+    for others in ((), (request(CURVE, ObservationDates(LATTICE, LATTICE)),)):
         for wanted in (
             {},
             {"scores": frozenset({("vol",), ("time",)})},
             {"scores": EVERY_SCORE},
             {"slopes": frozenset({("mean", "vol")}), "scores": EVERY_SCORE},
         ):
-            asked = request(CURVE, observed, **wanted)
+            asked = request(CURVE, dates, **wanted)
             paths = Heston.simulator({MILD: (asked, *others)}).paths(block(), asked)
             found.append([paths.spot, *(paths.score(name) for name in names), *(paths.law.tangent(name) for name in names)])
     for other in found[1:]:
@@ -184,7 +186,7 @@ def test_what_is_asked_of_the_paths_changes_no_bit_of_them():
 def test_summaries_are_those_of_the_spots(scheme, score):
     if isinstance(scheme, FullTruncationEuler):
         scheme = FullTruncationEuler(score=score)
-    paths = replace(MILD, scheme=scheme).paths(block(), Observation(DATES, LATTICE), CURVE)
+    paths = replace(MILD, scheme=scheme).paths(block(), ObservationDates(DATES, LATTICE), CURVE)
     for name, of_spots in {
         "mean": paths.spot.mean(axis=0),
         "log_mean": np.log(paths.spot).mean(axis=0),
@@ -201,20 +203,20 @@ def test_summaries_have_the_same_bits_whoever_else_looks_and_whether_paths_are_k
     names = ("mean", "log_mean", "minimum", "maximum", "last", "log_last")
     model = replace(MILD, scheme=scheme)
     markets = [CURVE, CURVE.bumped("spot", 1.0), CURVE.bumped("rate", 1e-3)]
-    observations = [Observation(DATES, LATTICE), Observation(DATES[1:2], LATTICE)]
+    observations = [ObservationDates(DATES, LATTICE), ObservationDates(DATES[1:2], LATTICE)]
 
     def numbers(asked, *others):
-        paths = Heston.simulator({model: (asked, *others)}).paths(block(lanes=600), asked)
+        paths = Heston.simulator({model: (asked, *others)}).paths(block(n_paths=600), asked)
         return [getattr(paths, name) for name in names]
 
     summaries = frozenset(names)
-    every = [request(market, observed, summaries=summaries) for market in markets for observed in observations]
+    every = [request(market, dates, summaries=summaries) for market in markets for dates in observations]
     kept = [request(markets[0], observations[0], summaries=summaries, scores=frozenset({("vol",)})), *every]
     for market in markets:
-        for observed in observations:
-            alone = numbers(request(market, observed))
+        for dates in observations:
+            alone = numbers(request(market, dates))
             for others in ((), every, kept, 12 * every):
-                together = numbers(request(market, observed, summaries=summaries), *others)
+                together = numbers(request(market, dates, summaries=summaries), *others)
                 assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
 
 
@@ -231,12 +233,12 @@ def test_variance_paths_are_made_once_with_all_that_is_asked_of_them(monkeypatch
 @pytest.mark.parametrize("model", [MILD, FANG_OOSTERLEE], ids=["mild", "fang-oosterlee"])
 def test_scores_tangents_and_steps_by_their_definition(model):
     """Mean and variance of each interval's log-return from plain Python, their slopes by its central differences."""
-    draws, observed = block(), Observation(DATES, LATTICE)
-    paths = model.paths(draws, observed, CURVE)
+    draws, dates = block(), ObservationDates(DATES, LATTICE)
+    paths = model.paths(draws, dates, CURVE)
     names = ("spot", "rate", "dividend", "vol", "time", *model.parameters)
     laid_open = paths.law.steps(names)
-    for lane in (3, 60, 64, 299):
-        shocks, normals = draws.normals(0)[:, lane].tolist(), draws.normals(1)[:, lane].tolist()
+    for path in (3, 60, 64, 299):
+        shocks, normals = draws.normals(0)[:, path].tolist(), draws.normals(1)[:, path].tolist()
 
         def returns(by=0.0, name="", shocks=shocks, normals=normals):
             p, times = numbers(model), np.array(LATTICE)
@@ -247,17 +249,17 @@ def test_scores_tangents_and_steps_by_their_definition(model):
             elif name in p:
                 p[name] += by
             steps = naive_heston.steps(naive_heston.QEStep, p, times.tolist(), shocks, normals)
-            found = np.array(naive_heston.between(steps, observed.index.tolist()))
-            growth = CURVE.log_growth(observed.times) * (1.0 + (by / LATTICE[-1] if name == "time" else 0.0))
-            growth = growth + by * observed.times * ((name == "rate") - (name == "dividend"))
+            found = np.array(naive_heston.between(steps, dates.index.tolist()))
+            growth = CURVE.log_growth(dates.times) * (1.0 + (by / LATTICE[-1] if name == "time" else 0.0))
+            growth = growth + by * dates.times * ((name == "rate") - (name == "dividend"))
             found[:, 0] += np.diff(growth, prepend=0.0)
             return found
 
         mean, variance, xi = returns().T
         s = np.sqrt(variance)
-        assert laid_open.normals[:, lane] == pytest.approx(xi, rel=1e-8, abs=1e-9)
-        assert laid_open.mean[:, lane] == pytest.approx(mean, rel=1e-8, abs=1e-12)
-        assert laid_open.stdev[:, lane] == pytest.approx(s, rel=1e-9)
+        assert laid_open.normals[:, path] == pytest.approx(xi, rel=1e-8, abs=1e-9)
+        assert laid_open.mean[:, path] == pytest.approx(mean, rel=1e-8, abs=1e-12)
+        assert laid_open.stdev[:, path] == pytest.approx(s, rel=1e-9)
         moves = {}
         for name in names:
             h = 1e-5 * (0.1 if name not in model.parameters else model.scale(name))
@@ -268,20 +270,20 @@ def test_scores_tangents_and_steps_by_their_definition(model):
             score = np.sum(dm * xi / s + ds2 * (xi**2 - 1.0) / (2.0 * variance)) + first * xi[0] / s[0]
             tangent = np.cumsum(dm + ds2 * xi / (2.0 * s)) + first
             wanted = {"rel": 2e-5, "abs": 2e-5 * abs(score)}
-            assert paths.score(name)[lane] == pytest.approx(score, **wanted), name
-            got = np.broadcast_to(paths.law.tangent(name), (len(DATES), 300))[:, lane]
+            assert paths.score(name)[path] == pytest.approx(score, **wanted), name
+            got = np.broadcast_to(paths.law.tangent(name), (len(DATES), 300))[:, path]
             assert got == pytest.approx(tangent, rel=2e-5, abs=2e-5 * np.abs(tangent).max()), name
             place = names.index(name)
             slopes = (
-                np.broadcast_to(x[place], (len(DATES), 300))[:, lane] for x in (laid_open.mean_slope, laid_open.stdev_slope)
+                np.broadcast_to(x[place], (len(DATES), 300))[:, path] for x in (laid_open.mean_slope, laid_open.stdev_slope)
             )
             for got, right in zip(slopes, (dm, ds2 / (2.0 * s)), strict=True):
                 assert got == pytest.approx(right, rel=2e-5, abs=2e-5 * np.abs(right).max() + 1e-9), name
         u = xi[0] / s[0]
-        assert paths.score("spot", "spot")[lane] == pytest.approx((u * u - 1.0 / variance[0] - u) / 1e4, rel=1e-7)
+        assert paths.score("spot", "spot")[path] == pytest.approx((u * u - 1.0 / variance[0] - u) / 1e4, rel=1e-7)
         dm, ds2 = moves["vol"][0][0], moves["vol"][1][0]
-        cross = u / 100.0 * paths.score("vol")[lane] - (dm / variance[0] + u * ds2 / variance[0]) / 100.0
-        assert paths.score("spot", "vol")[lane] == pytest.approx(cross, rel=2e-5, abs=2e-5 * abs(cross))
+        cross = u / 100.0 * paths.score("vol")[path] - (dm / variance[0] + u * ds2 / variance[0]) / 100.0
+        assert paths.score("spot", "vol")[path] == pytest.approx(cross, rel=2e-5, abs=2e-5 * abs(cross))
 
 
 CASES = {
@@ -319,7 +321,7 @@ def test_likelihood_ratio_agrees_with_fourier_values(name):
     assert found["vega"].value == pytest.approx(2.0 * math.sqrt(model.v0) * found["d_v0"].value, rel=1e-12)
 
 
-@pytest.mark.parametrize("name", [n for n, (c, _) in CASES.items() if not c.jumps])
+@pytest.mark.parametrize("name", [n for n, (c, _) in CASES.items() if not c.discontinuous])
 def test_pathwise_agrees_with_fourier_values(name):
     contract, model = CASES[name]
     plan = Plan(paths=2**16, seed=5, steps_per_year=48)
@@ -365,16 +367,16 @@ def test_estimators_agree_with_each_other(contract, limit, scheme):
     assert (wide < limit).all(), wide
 
 
-def test_a_contract_on_other_dates_of_the_same_lattice_agrees_too():
+def test_a_contract_on_other_dates_of_the_same_grid_agrees_too():
     contract, days = Asian(option="call", strike=100.0, fixings=schedule(4, 0.5), average="geometric"), schedule(64, 1.0)
     truth = exact_greeks(contract, FANG_OOSTERLEE, CURVE)
-    scene, wanted = Scenario(model=FANG_OOSTERLEE, market=CURVE), tuple(greek(g, FANG_OOSTERLEE) for g in GREEKS)
+    scenario, wanted = Scenario(model=FANG_OOSTERLEE, market=CURVE), tuple(greek(g, FANG_OOSTERLEE) for g in GREEKS)
     other = European(option="call", strike=100.0, expiry=1.0)
-    jobs = [
-        Job(contract=c, scene=scene, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", lattice=days)
+    tasks = [
+        GreekTask(contract=c, scenario=scenario, greeks=wanted, estimators=(LikelihoodRatio(),), stream="X", time_grid=days)
         for c in (other, contract)
     ]
-    _, found = answer(jobs, Plan(paths=2**15, seed=8))
+    _, found = answer(tasks, Plan(paths=2**15, seed=8))
     for g in GREEKS:
         assert abs(z(found.estimates[g, "likelihood_ratio"], truth[g])) < 4.0, g
 
@@ -383,11 +385,14 @@ def bits(answers):
     return [[(e.value, e.stderr) for e in found.estimates.values()] for found in answers]
 
 
-def jobs_on(days, model, contracts):
-    scene = Scenario(model=model, market=CURVE)
+def tasks_on(days, model, contracts):
+    scenario = Scenario(model=model, market=CURVE)
     wanted = tuple(greek(g, model) for g in GREEKS)
     estimators = (LikelihoodRatio(), FiniteDifference())
-    return [Job(contract=c, scene=scene, greeks=wanted, estimators=estimators, stream="X", lattice=days) for c in contracts]
+    return [
+        GreekTask(contract=c, scenario=scenario, greeks=wanted, estimators=estimators, stream="X", time_grid=days)
+        for c in contracts
+    ]
 
 
 @pytest.mark.parametrize("model", [FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["qe", "euler"])
@@ -399,14 +404,14 @@ def test_same_bits_for_any_threads_and_blocks_alone_and_among_others(model, monk
         Asian(option="call", strike=99.0, fixings=days[:73]),
     ]
     plan = Plan(paths=1_500, seed=9)
-    together = bits(answer(jobs_on(days, model, contracts), plan, threads=1))
-    assert bits(answer(jobs_on(days, model, contracts[::-1]), plan, threads=3))[::-1] == together
-    assert [bits(answer(jobs_on(days, model, [c]), plan))[0] for c in contracts] == together
+    together = bits(answer(tasks_on(days, model, contracts), plan, threads=1))
+    assert bits(answer(tasks_on(days, model, contracts[::-1]), plan, threads=3))[::-1] == together
+    assert [bits(answer(tasks_on(days, model, [c]), plan))[0] for c in contracts] == together
     short = days[: days.index(contracts[0].times[-1]) + 1]
-    assert bits(answer(jobs_on(short, model, contracts[:1]), plan)) == together[:1]
-    for lanes in (64, 192, 1024):
-        monkeypatch.setattr("pricers.engine.simulation._lanes", lambda *args, lanes=lanes: lanes)
-        assert bits(answer(jobs_on(days, model, contracts), plan, threads=2)) == together
+    assert bits(answer(tasks_on(short, model, contracts[:1]), plan)) == together[:1]
+    for n_paths in (64, 192, 1024):
+        monkeypatch.setattr("pricers.engine.simulation._n_paths", lambda *args, n_paths=n_paths: n_paths)
+        assert bits(answer(tasks_on(days, model, contracts), plan, threads=2)) == together
 
 
 @pytest.mark.parametrize("dates", [(0.5,), (0.02, 0.3, 0.9), schedule(24, 1.0)], ids=["one", "uneven", "many"])
@@ -414,11 +419,11 @@ def test_same_bits_for_any_threads_and_blocks_alone_and_among_others(model, monk
     "model", [MILD, FANG_OOSTERLEE, replace(SMALL_XI, scheme=FullTruncationEuler())], ids=["mild", "hard", "euler"]
 )
 def test_scores_have_mean_zero(model, dates):
-    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="lanes")
+    one = PathFunction(lambda spot: np.ones(spot.shape[1]), times=dates, over="paths")
     names = ("delta", "gamma", "dividend_rho", "vanna", *OWN)
     wanted = tuple(greek(g, model) for g in names)
-    job = Job(contract=one, scene=Scenario(model=model, market=CURVE), greeks=wanted, estimators=(LikelihoodRatio(),))
-    (found,) = answer([job], Plan(paths=2**15, seed=1, steps_per_year=32))
+    task = GreekTask(contract=one, scenario=Scenario(model=model, market=CURVE), greeks=wanted, estimators=(LikelihoodRatio(),))
+    (found,) = answer([task], Plan(paths=2**15, seed=1, steps_per_year=32))
     for name in names:
         moments = found._moments[name]
         score = np.array([[0.0, 1.0]] * 2)
@@ -428,7 +433,7 @@ def test_scores_have_mean_zero(model, dates):
 
 @every_model
 def test_the_discounted_spot_is_a_martingale(model):
-    forward = PathFunction(lambda spot: spot[-1] * math.exp(-float(CURVE.log_growth(2.0))), times=(0.7, 2.0), over="lanes")
+    forward = PathFunction(lambda spot: spot[-1] * math.exp(-float(CURVE.log_growth(2.0))), times=(0.7, 2.0), over="paths")
     found = price(forward, model, Market(spot=100.0, rate=CURVE.rate, dividend=CURVE.dividend), plan=Plan(paths=2**16, seed=6))
     value, stderr = (x / math.exp(float(CURVE.log_discount(2.0))) for x in (found.value, found.stderr))
     assert abs(value - 100.0) < 4.0 * stderr
@@ -449,12 +454,12 @@ def weak_errors(model, steps_per_year, *, strikes, expiry, paths, rate=0.0, seed
     The conditional Black-Scholes price, less its regression on exp(Q) and I, whose means are known: 1, and that of the exact m.
     """
     market = Market(spot=100.0, rate=rate)
-    count, lanes = round(steps_per_year * expiry), 2048
-    lattice, parts = schedule(count, expiry), []
-    for first in range(0, paths, lanes):
-        draws = Block(seed=seed, stream="", lattice=lattice, first=first, lanes=lanes, factors=2)
+    count, n_paths = round(steps_per_year * expiry), 2048
+    time_grid, parts = schedule(count, expiry), []
+    for first in range(0, paths, n_paths):
+        draws = Block(seed=seed, stream="", time_grid=time_grid, first=first, n_paths=n_paths, factors=2)
         shocks = draws.normals(1)
-        drivers = Drivers(lattice=lattice, stretch=1.0, noise=(shocks, shocks), nodes=np.array([count - 1]))
+        drivers = Drivers(time_grid=time_grid, time_scale=1.0, noise=(shocks, shocks), grid_points=np.array([count - 1]))
         path = model.scheme.evolve(model, drivers, parameters=(), slopes=False)
         forward, s = 100.0 * np.exp(rate * expiry + path.drift[0]), np.sqrt((1.0 - model.rho**2) * path.integral[0])
         d = [np.log(forward / strike) / s for strike in strikes]
@@ -481,9 +486,9 @@ def test_finite_differences_are_noisier_across_a_hard_switch():
     smooth, hard = (
         answer(
             [
-                Job(
+                GreekTask(
                     contract=contract,
-                    scene=Scenario(model=replace(FELLER_4_PERCENT, scheme=s), market=CURVE),
+                    scenario=Scenario(model=replace(FELLER_4_PERCENT, scheme=s), market=CURVE),
                     greeks=tuple(greek(g, FELLER_4_PERCENT) for g in OWN),
                     estimators=(FiniteDifference(),),
                 )
@@ -575,7 +580,7 @@ def test_what_else_is_refused():
     call = European(option="call", strike=100.0, expiry=1.0)
     with pytest.raises(NotApplicable, match=r"no score for vol x vol; use FiniteDifference\(\)"):
         sensitivities(call, MILD, CURVE, greeks="volga", estimator=LikelihoodRatio(), plan=Plan(paths=64))
-    law = MILD.paths(block(), Observation(DATES, LATTICE), CURVE).law
+    law = MILD.paths(block(), ObservationDates(DATES, LATTICE), CURVE).law
     for parameters in (("skew",), ("vol", "vol")):
         with pytest.raises(NotApplicable, match="no score for"):
             law.score(parameters)
@@ -610,14 +615,14 @@ def test_bumps_stay_in_the_domain():
     assert MILD.bumped("vol", 0.1).v0 == pytest.approx(0.3**2, rel=1e-15)
 
 
-def test_the_lattice_has_every_date_and_no_longer_step():
+def test_the_grid_has_every_date_and_no_longer_step():
     dates = (0.1, 0.35, 0.351, 2.0)
-    nodes = MILD.lattice(dates, 16)
-    assert set(dates) <= set(nodes)
-    steps = np.diff(nodes, prepend=0.0)
+    grid_points = MILD.time_grid(dates, 16)
+    assert set(dates) <= set(grid_points)
+    steps = np.diff(grid_points, prepend=0.0)
     assert steps.min() > 0.0
     assert steps.max() <= 1 / 16 + 1e-12
-    assert MILD.lattice(schedule(64, 1.0), 64) == schedule(64, 1.0)
+    assert MILD.time_grid(schedule(64, 1.0), 64) == schedule(64, 1.0)
 
 
 PUBLISHED = "heston-*"

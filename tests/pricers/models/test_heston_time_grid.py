@@ -17,7 +17,7 @@ DAYS = tuple(day / 365.0 for day in range(1, 731))
 @pytest.mark.parametrize("name", SEVEN)
 def test_one_date_has_the_points_of_the_rule_equidistant_in_the_root_of_time(name):
     model, expiry, points = SEVEN[name]
-    grid = model.lattice((expiry,))
+    grid = model.time_grid((expiry,))
     assert len(grid) == points + points % 2
     assert np.sqrt(grid) == pytest.approx(np.sqrt(expiry) * np.arange(1, len(grid) + 1) / len(grid))
     assert grid[-1] == expiry
@@ -26,18 +26,18 @@ def test_one_date_has_the_points_of_the_rule_equidistant_in_the_root_of_time(nam
 @pytest.mark.parametrize("name", [*SEVEN, *OTHERS])
 def test_a_point_depends_on_no_later_date(name):
     model = (SEVEN | OTHERS)[name][0]
-    whole = model.lattice(DAYS)
+    whole = model.time_grid(DAYS)
     for count in (1, 2, 30, 365):
-        grid = model.lattice(DAYS[:count])
+        grid = model.time_grid(DAYS[:count])
         assert whole[: len(grid)] == grid
 
 
 @pytest.mark.parametrize("name", [*SEVEN, *OTHERS])
 def test_among_other_dates_a_date_has_a_grid_as_fine_as_alone(name):
     model = (SEVEN | OTHERS)[name][0]
-    days = np.array(model.lattice(DAYS))
+    days = np.array(model.time_grid(DAYS))
     for day in (1, 7, 30, 91, 365):
-        before, alone = days[days <= DAYS[day - 1]], np.array(model.lattice((DAYS[day - 1],)))
+        before, alone = days[days <= DAYS[day - 1]], np.array(model.time_grid((DAYS[day - 1],)))
         assert len(before) >= max(16, len(alone) - 1)  # alone it is made even
         assert (np.diff(np.sqrt(before), prepend=0.0) <= np.sqrt(alone[0]) * len(alone) / (len(alone) - 1) + 1e-12).all()
 
@@ -53,23 +53,23 @@ def test_among_other_dates_a_date_has_a_grid_as_fine_as_alone(name):
     ],
 )
 def test_grids_of_extreme_parameters_increase_and_are_bounded(model, dates):
-    grid = np.array(model.lattice(dates))
+    grid = np.array(model.time_grid(dates))
     assert set(dates) <= set(grid.tolist())
     assert (np.diff(grid, prepend=0.0) > 0.0).all()
-    assert 16 <= len(model.lattice(dates[:1])) <= 512
+    assert 16 <= len(model.time_grid(dates[:1])) <= 512
     assert len(grid) <= 512 + 512 * (len(dates) - 1)
 
 
 def test_a_refinement_divides_every_step():
     for dates in ((1.0,), schedule(12, 1.0)):
         for steps in (None, 24):
-            rough, fine = MILD.lattice(dates, steps), MILD.lattice(dates, steps, 3)
+            rough, fine = MILD.time_grid(dates, steps), MILD.time_grid(dates, steps, 3)
             assert len(fine) == 3 * len(rough)
             assert fine[2::3] == pytest.approx(rough, rel=1e-12)
 
 
 def test_steps_per_year_are_equal_steps():
-    assert MILD.lattice((0.5,), 8) == pytest.approx((0.125, 0.25, 0.375, 0.5))
+    assert MILD.time_grid((0.5,), 8) == pytest.approx((0.125, 0.25, 0.375, 0.5))
     with pytest.raises(InvalidInput, match="steps_per_year"):
         Plan(steps_per_year=0)
     with pytest.raises(InvalidInput, match="refinement"):

@@ -5,9 +5,9 @@ from pricers import Antithetic, InvalidInput, Plan
 from pricers.random_numbers.path_block import Block
 
 
-def test_half_of_the_lanes_mirrors_the_other():
-    block = Block(seed=3, stream="", lattice=(0.5, 1.0), first=64, lanes=128, sampling=Antithetic())
-    plain = Block(seed=3, stream="", lattice=(0.5, 1.0), first=64, lanes=64)
+def test_half_of_the_paths_mirrors_the_other():
+    block = Block(seed=3, stream="", time_grid=(0.5, 1.0), first=64, n_paths=128, sampling=Antithetic())
+    plain = Block(seed=3, stream="", time_grid=(0.5, 1.0), first=64, n_paths=64)
     assert np.array_equal(block.normals()[:, :64], plain.normals())
     assert np.array_equal(block.normals()[:, 64:], -plain.normals())
 

@@ -14,13 +14,13 @@ DATES = (0.02, 0.3, 0.35, 0.9, 1.0, 1.4, 2.0)
 
 
 def address(**changes):
-    at = {"key": (5, 6), "lattice": (1.0,), "factor": 0, "factors": 1, "first": 0, "lanes": 64, "paths": 4 * 256}
+    at = {"key": (5, 6), "time_grid": (1.0,), "factor": 0, "factors": 1, "first": 0, "n_paths": 64, "paths": 4 * 256}
     return Address(**(at | changes))
 
 
 def normals(method=Sobol(scrambles=4), **changes):  # noqa: B008
     where = address(**changes)
-    out = np.empty((len(where.lattice), where.lanes))
+    out = np.empty((len(where.time_grid), where.n_paths))
     method.normals(where, out)
     return out
 
@@ -53,13 +53,13 @@ def test_scrambling_multiplies_by_a_lower_triangular_matrix():
 
 @pytest.mark.parametrize("size", [64, 256, 1024])
 def test_every_dimension_of_a_scramble_is_a_net(size):
-    lattice = schedule(50, 1.0)
+    time_grid = schedule(50, 1.0)
     directions, shifts = sobol._scramble((7, 8), 3, 50)
     out, words = np.empty((50, size)), np.empty(size, dtype=np.uint64)
     sobol._normals(np.arange(50), directions, shifts, size * 5, words, out)
     cells = np.floor(ndtr(out) * size).astype(int)
     assert all(sorted(row) == list(range(size)) for row in cells.tolist())
-    assert len(lattice) == 50
+    assert len(time_grid) == 50
 
 
 def test_two_dimensions_are_a_net_together():
@@ -72,7 +72,7 @@ def test_two_dimensions_are_a_net_together():
 
 
 def test_every_point_is_uniform_over_scrambles():
-    at = np.array([ndtr(normals(key=(k, 0), lattice=DATES)[[0, 3], 17]) for k in range(1500)])
+    at = np.array([ndtr(normals(key=(k, 0), time_grid=DATES)[[0, 3], 17]) for k in range(1500)])
     for column in at.T:
         assert abs(column.mean() - 0.5) < 4 / np.sqrt(12 * 1500)
         counts = np.histogram(column, bins=10, range=(0, 1))[0]
@@ -81,26 +81,26 @@ def test_every_point_is_uniform_over_scrambles():
 
 
 def test_the_bridge_is_brownian_motion():
-    nodes, weights = bridge(DATES)
-    assert sorted(nodes[:, 0].tolist()) == list(range(7))
+    grid_points, weights = bridge(DATES)
+    assert sorted(grid_points[:, 0].tolist()) == list(range(7))
     walk, out = np.empty((7, 7)), np.empty((7, 7))
     scale = np.sqrt(np.diff(DATES, prepend=0.0))
-    bridged(nodes, weights, scale, np.eye(7), walk, out)
+    bridged(grid_points, weights, scale, np.eye(7), walk, out)
     assert walk @ walk.T == pytest.approx(np.minimum.outer(DATES, DATES), abs=1e-14)
     assert out @ out.T == pytest.approx(np.eye(7), abs=1e-14)
     assert walk[-1, 0] == np.sqrt(2.0)
-    assert not walk[-1, 1:].any()  # the first dimension alone decides the last node
+    assert not walk[-1, 1:].any()  # the first dimension alone decides the last grid point
 
 
 def test_a_path_does_not_depend_on_the_block():
-    whole = normals(lattice=DATES, lanes=256, first=256)
-    parts = [normals(lattice=DATES, lanes=64, first=first) for first in range(256, 512, 64)]
+    whole = normals(time_grid=DATES, n_paths=256, first=256)
+    parts = [normals(time_grid=DATES, n_paths=64, first=first) for first in range(256, 512, 64)]
     assert np.array_equal(whole, np.hstack(parts))
-    assert not np.array_equal(whole[:, :64], normals(lattice=DATES, lanes=64, first=0))
+    assert not np.array_equal(whole[:, :64], normals(time_grid=DATES, n_paths=64, first=0))
 
 
 def test_factors_have_dimensions_of_their_own():
-    one, two = (normals(lattice=DATES, factor=f, factors=2, lanes=256) for f in (0, 1))
+    one, two = (normals(time_grid=DATES, factor=f, factors=2, n_paths=256) for f in (0, 1))
     assert abs(np.mean(one * two)) < 0.05
     assert not np.array_equal(one, two)
 

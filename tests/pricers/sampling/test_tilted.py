@@ -23,8 +23,8 @@ MIXTURE = Mixture(
 TILTED = Tilted(mixture=MIXTURE, ends=ENDS, dates=DATES, factors=2)
 
 
-def block(sampling=TILTED, first=0, lanes=512, lattice=LATTICE, **settings):
-    return Block(seed=5, stream="X", lattice=lattice, first=first, lanes=lanes, sampling=sampling, factors=2, **settings)
+def block(sampling=TILTED, first=0, n_paths=512, time_grid=LATTICE, **settings):
+    return Block(seed=5, stream="X", time_grid=time_grid, first=first, n_paths=n_paths, sampling=sampling, factors=2, **settings)
 
 
 def components(mixture, directions):
@@ -45,28 +45,28 @@ def basis():
 
 
 def test_paths_are_moved_along_coarse_directions_as_defined():
-    made, nominal, key = block(first=192, lanes=130), block(PseudoRandom(), first=192, lanes=130), stream_key(5, "X")
+    made, nominal, key = block(first=192, n_paths=130), block(PseudoRandom(), first=192, n_paths=130), stream_key(5, "X")
     b, chosen = basis(), set()
     assert np.allclose(b.T @ b, np.eye(2))
     parts = list(components(MIXTURE, 4))
-    for lane in range(130):
-        e = [nominal.normals(factor)[:, lane] for factor in range(2)]
+    for path in range(130):
+        e = [nominal.normals(factor)[:, path] for factor in range(2)]
         g = np.concatenate([b.T @ e[0], b.T @ e[1]])
-        u = naive.uniform(192 + lane, 0, key, 2)
+        u = naive.uniform(192 + path, 0, key, 2)
         bounds = np.cumsum([share for share, _, _ in parts])
         number = int(np.flatnonzero(u < bounds)[0])
         _, mean, factor = parts[number]
         chosen.add(number)
         y = mean + factor @ g
-        assert made.coordinates()[:, lane] == pytest.approx(y, rel=1e-12, abs=1e-12)
+        assert made.coordinates()[:, path] == pytest.approx(y, rel=1e-12, abs=1e-12)
         for driver in range(2):
             moved = e[driver] + b @ (y - g)[2 * driver : 2 * driver + 2]
-            assert made.normals(driver)[:, lane] == pytest.approx(moved, rel=1e-12, abs=1e-12)
+            assert made.normals(driver)[:, path] == pytest.approx(moved, rel=1e-12, abs=1e-12)
     assert chosen == set(range(len(parts)))
 
 
 def test_weights_are_ratios_of_densities():
-    y = block(lanes=300).coordinates()
+    y = block(n_paths=300).coordinates()
     weights = np.empty((2, 300))
     MIXTURE.weigh(y, weights)
     parts = [share * multivariate_normal(mean, f @ f.T).pdf(y.T) for share, mean, f in components(MIXTURE, 4)]
@@ -77,7 +77,7 @@ def test_weights_are_ratios_of_densities():
 
 
 def test_what_coordinates_do_not_see_is_what_is_left_of_the_intervals():
-    made, weights = block(lanes=64), block(lanes=64).weights()
+    made, weights = block(n_paths=64), block(n_paths=64).weights()
     steps, b = np.diff(LATTICE, prepend=0.0), basis()
     intervals = np.zeros((4, len(LATTICE)))
     for k, (start, end) in enumerate(zip((0, *DATES), DATES, strict=False)):
@@ -94,7 +94,7 @@ def test_what_coordinates_do_not_see_is_what_is_left_of_the_intervals():
 
 
 def test_weighed_paths_have_the_nominal_law():
-    made, count = block(lanes=2**17), 2**17
+    made, count = block(n_paths=2**17), 2**17
     w, share = made.weights()[:2]
     z = np.concatenate([made.normals(0), made.normals(1)])
     numbers = [w, *(w * z), *(w * z[i] * z[j] for i in range(len(z)) for j in range(i + 1)), share]
@@ -116,32 +116,32 @@ def test_a_standard_mixture_leaves_normals_as_they_are():
 
 
 def test_points_after_the_last_segment_and_longer_grids_change_nothing():
-    short, long = block(lattice=LATTICE[:5]), block(lattice=(*LATTICE, 2.0))
+    short, long = block(time_grid=LATTICE[:5]), block(time_grid=(*LATTICE, 2.0))
     for driver in range(2):
         assert np.array_equal(short.normals(driver), long.normals(driver)[:5])
-        assert np.array_equal(long.normals(driver)[5:], block(PseudoRandom(), lattice=(*LATTICE, 2.0)).normals(driver)[5:])
+        assert np.array_equal(long.normals(driver)[5:], block(PseudoRandom(), time_grid=(*LATTICE, 2.0)).normals(driver)[5:])
     assert np.array_equal(short.weights(), long.weights())
 
 
 def test_a_path_has_the_same_bits_in_any_block():
-    whole = block(lanes=640)
-    for first, lanes in ((0, 64), (64, 192), (256, 320)):
-        part = block(first=first, lanes=lanes)
-        assert np.array_equal(part.normals(1), whole.normals(1)[:, first : first + lanes])
-        assert np.array_equal(part.weights(), whole.weights()[:, first : first + lanes])
+    whole = block(n_paths=640)
+    for first, n_paths in ((0, 64), (64, 192), (256, 320)):
+        part = block(first=first, n_paths=n_paths)
+        assert np.array_equal(part.normals(1), whole.normals(1)[:, first : first + n_paths])
+        assert np.array_equal(part.weights(), whole.weights()[:, first : first + n_paths])
 
 
 def test_antithetic_pairs_share_a_component_and_mirror_within_it():
     made = Block(
         seed=5,
         stream="X",
-        lattice=LATTICE,
+        time_grid=LATTICE,
         first=64,
-        lanes=256,
+        n_paths=256,
         sampling=Tilted(mixture=MIXTURE, ends=ENDS, dates=DATES, factors=2, base=Antithetic()),
         factors=2,
     )
-    y, alone = made.coordinates(), block(first=64, lanes=128).coordinates()
+    y, alone = made.coordinates(), block(first=64, n_paths=128).coordinates()
     assert np.allclose(y[:, :128], alone)
     means = np.array([mean for _, mean, _ in components(MIXTURE, 4)])
     distance = np.abs(0.5 * (y[:, :128] + y[:, 128:]).T[:, None] - means).max(axis=2).min(axis=1)
@@ -150,7 +150,7 @@ def test_antithetic_pairs_share_a_component_and_mirror_within_it():
 
 def test_sobol_points_are_weighed_to_the_nominal_law():
     sampling = Tilted(mixture=MIXTURE, ends=ENDS, dates=DATES, factors=2, base=Sobol(scrambles=8))
-    made = Block(seed=5, stream="X", lattice=LATTICE, first=0, lanes=2**14, paths=2**17, sampling=sampling, factors=2)
+    made = Block(seed=5, stream="X", time_grid=LATTICE, first=0, n_paths=2**14, paths=2**17, sampling=sampling, factors=2)
     w = made.weights()[0]
     assert abs(w.mean() - 1.0) < 5.0 * w.std() / 2**7
     assert abs((w * made.normals(1)[3] ** 2).mean() - 1.0) < 0.1
@@ -159,7 +159,7 @@ def test_sobol_points_are_weighed_to_the_nominal_law():
 def test_no_path_is_beyond_the_greatest_reach():
     wide = Tilted(mixture=Mixture(spheres=((0.5, 1.0), (0.5, 6.0))), ends=ENDS, dates=DATES, factors=2)
     for sampling in (TILTED, wide):
-        made = block(sampling, lanes=4096)
+        made = block(sampling, n_paths=4096)
         size = np.sqrt(np.mean([(made.normals(driver) ** 2).mean(axis=0) for driver in range(2)], axis=0)).max()
         assert size < sampling.greatest
     assert PseudoRandom().greatest == 8.5

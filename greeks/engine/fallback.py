@@ -27,8 +27,8 @@ def fall_back(
 
     Parameters
     ----------
-    tasks : sequence of Job
-    answers : sequence of Answer or Exception
+    tasks : sequence of GreekTask
+    answers : sequence of GreekResult or Exception
         One for each task; numbers are replaced in place.
     run : callable
         Answers tasks on the paths of the run.

@@ -45,7 +45,7 @@ def answer(
 
     Parameters
     ----------
-    tasks : sequence of Job
+    tasks : sequence of GreekTask
     plan : Plan
     threads, keep_going, progress
         See `pricers.engine.simulation.simulate`.

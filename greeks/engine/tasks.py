@@ -34,7 +34,7 @@ class GreekTask:
     estimators : tuple of Estimator
     stream : str
         Name that random numbers are keyed by.
-    time grid : tuple of float, optional
+    time_grid : tuple of float, optional
         Times at which random numbers are drawn; by default what the model needs for this contract.
     """
 

@@ -142,10 +142,10 @@ def _find(log_strike, level, slope, root, spots, moments):
         for path in range(width):
             rise = first[path] / total[path]
             newton = (log(total[path]) - log_strike) / rise
-            second = 1.0 - 0.5 * newton * (second[path] / first[path] - rise)
-            second = 0.5 if second < 0.5 else second
-            second = 2.0 if second > 2.0 else second
-            y = root[path] - newton / second
+            halley = 1.0 - 0.5 * newton * (second[path] / first[path] - rise)
+            halley = 0.5 if halley < 0.5 else halley
+            halley = 2.0 if halley > 2.0 else halley
+            y = root[path] - newton / halley
             y = _FAR if y > _FAR else y
             y = -_FAR if y < -_FAR else y
             step[path] = y - root[path]

@@ -159,7 +159,7 @@ def _survivors(
 
 
 def _weighted(
-    value: FloatArray,
+    at_end: FloatArray,
     tilts: FloatArray,
     sign: float,
     weight: FloatArray,
@@ -168,8 +168,8 @@ def _weighted(
     variance_slopes: FloatArray,
     second: FloatArray,
 ) -> FloatArray:
-    """Probability times worth with its second derivative by parameter 0 and its first derivatives, [2 + p, path]."""
-    value, by_y, by_y_twice, by_power = value
+    """Probability times the claim's value with its second derivative by parameter 0 and its first derivatives, [2 + p, path]."""
+    value, by_y, by_y_twice, by_power = at_end
     out = empty((2 + len(log_slopes), len(weight)))
     out[0] = weight * value
     out[2:] = weight * (log_slopes * value + by_y * y_slopes + 0.5 * by_y_twice * variance_slopes + np.outer(tilts, by_power))

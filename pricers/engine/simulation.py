@@ -52,7 +52,7 @@ class Sampler(ABC):
     ----------
     stream : str
         Name that the random numbers are keyed by. Samplers of one stream, time grid and number of factors share blocks.
-    time grid : tuple of float
+    time_grid : tuple of float
         Times at which random numbers are drawn.
     shape : tuple of int
         (groups, rows): joint moments are kept between the rows of a group.
@@ -133,7 +133,7 @@ def simulate(
         Whether a sampler that fails is reported in its place, rather than ending the run.
     progress : callable, optional
         Called with (paths done, paths in all) after each block.
-    paths : int, optional
+    n_paths : int, optional
         Paths in a block, a multiple of `ATOM`; chosen from the time grids by default.
 
     Returns

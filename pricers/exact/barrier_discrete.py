@@ -6,9 +6,9 @@ log-spot moves by a normal, so the value function of a claim killed at the barri
 .. math:: V_{k-1}(u) = \int_0^\infty p_k(u' - u)\, V_k(u')\, du', \qquad k = n, \dots, 1.
 
 - The payoff, with its kink or jump at the strike, meets the last density only: :math:`V_{n-1}` is in closed form.
-- Dates 2 to n - 1 carry time grids of equal panels with Gauss-Legendre grid points, one panel edge on the barrier. On such a
-  time grid a step is the same matrix for every panel, and the whole step one matrix product. Panel widths are powers of
-  two apart, so that time grids of different widths line up.
+- Dates 2 to n - 1 carry lattices of equal panels with Gauss-Legendre nodes, one panel edge on the barrier. On such a
+  lattice a step is the same matrix for every panel, and the whole step one matrix product. Panel widths are powers of
+  two apart, so that lattices of different widths line up.
 - The first date serves today's spot alone: its panels lie around it and are refined towards barrier and strike, so a
   first date seconds away costs no more than one a month away.
 
@@ -39,7 +39,7 @@ from pricers.exact.black_scholes import Array, Partials, digital, european, logn
 
 _LARGEST_LOG = 600.0  # of a spot whose products with what is around are floats still
 _VALUE, _VOL, _VOLGA, _RATE, _MATURITY = range(5)  # rows of the array that the recursion carries
-_Transport = Callable[[Array, slice], Array]  # (weights, rows) -> the rows a date earlier, [row, grid point]
+_Transport = Callable[[Array, slice], Array]  # (weights, rows) -> the rows a date earlier, [row, node]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class Grid:
 
     Attributes
     ----------
-    grid points : int
-        Gauss-Legendre grid points in a panel.
+    nodes : int
+        Gauss-Legendre nodes in a panel.
     width : float
         Of a panel, at most, in standard deviations of the shorter of the steps into and out of its date: the density
         is Gaussian on the scale of the one, the value function smooth on the scale of the other.
@@ -57,7 +57,7 @@ class Grid:
         Standard deviations kept on each side, of a step and of the way from today to a date.
     """
 
-    grid_points: int = 16
+    nodes: int = 16
     width: float = 3.0
     reach: float = 9.0
 
@@ -208,9 +208,9 @@ class _Lattice(NamedTuple):
 
 
 class _Scheme(NamedTuple):
-    """Gauss-Legendre grid points and weights on a panel from 0 to 1, the alive side, and the grid's two lengths."""
+    """Gauss-Legendre nodes and weights on a panel from 0 to 1, the alive side, and the grid's two lengths."""
 
-    grid_points: Array
+    nodes: Array
     weights: Array
     direction: int
     width: float
@@ -270,7 +270,7 @@ def _recursion(claim: _Claim, steps: list[_Step], log_spot: float, grid: Grid) -
     if len(steps) == 1:
         return _first_step(_from_payoff, _last_density(claim, last, np.array([log_spot])), last)
 
-    x, weights = np.polynomial.legendre.leggauss(grid.grid_points)
+    x, weights = np.polynomial.legendre.leggauss(grid.nodes)
     scheme = _Scheme(0.5 * (x + 1.0), 0.5 * weights, claim.direction, grid.width, grid.reach)
     u0 = claim.distance(log_spot)
     supports = [scheme.support(u0, step) for step in steps]
@@ -278,15 +278,15 @@ def _recursion(claim: _Claim, steps: list[_Step], log_spot: float, grid: Grid) -
         return _AtSpot(np.zeros(5), 0.0, 0.0, 0.0)  # no path within reach survives
     edges = _panels_around_spot(claim, steps, supports[0], scheme)
     widths = np.diff(edges)[:, None]
-    u = edges[:-1, None] + widths * scheme.grid_points  # [panel, grid point]
+    u = edges[:-1, None] + widths * scheme.nodes  # [panel, node]
 
     if len(steps) == 2:
         values = _last_step(claim, last, u.ravel())
     else:
-        time_grids = _time_grids(steps, supports, scheme)
-        source = time_grids[-1]
-        values = _last_step(claim, last, _grid_points(source, scheme))
-        for target, step in zip(time_grids[-2::-1], steps[-2:1:-1], strict=True):
+        lattices = _lattices(steps, supports, scheme)
+        source = lattices[-1]
+        values = _last_step(claim, last, _lattice_nodes(source, scheme))
+        for target, step in zip(lattices[-2::-1], steps[-2:1:-1], strict=True):
             values = _sweep(values, source, target, step, scheme)
             source = target
         values = np.concatenate([_gather(values, source, panel, steps[1], scheme) for panel in u], axis=1)
@@ -314,27 +314,27 @@ def _panels_around_spot(claim: _Claim, steps: list[_Step], support: tuple[float,
         edges = np.sort(np.concatenate([edges, 0.5 * (left + right)[wide]]))
 
 
-def _time_grids(steps: list[_Step], supports: list[tuple[float, float]], scheme: _Scheme) -> list[_Lattice]:
+def _lattices(steps: list[_Step], supports: list[tuple[float, float]], scheme: _Scheme) -> list[_Lattice]:
     """Lattices for dates 2 to n - 1; every one begins and ends on an edge of the coarsest one's panels."""
     widths = [scheme.width * min(into.stdev, out.stdev) for into, out in pairwise(steps[1:])]
     coarsest = max(widths)
-    time_grids = []
+    lattices = []
     for (low, high), width in zip(supports[1:-1], widths, strict=True):
         first, last = math.floor(low / coarsest), math.ceil(high / coarsest)
         fold = 2 ** math.ceil(math.log2(coarsest / width) - 1e-9)  # rounding must not halve equal panels
-        time_grids.append(_Lattice(coarsest / fold, first * fold, (last - first) * fold))
-    return time_grids
+        lattices.append(_Lattice(coarsest / fold, first * fold, (last - first) * fold))
+    return lattices
 
 
-def _grid_points(time_grid: _Lattice, scheme: _Scheme) -> Array:
-    panels = np.arange(time_grid.first, time_grid.first + time_grid.panels)
-    return (time_grid.width * (panels[:, None] + scheme.grid_points)).ravel()
+def _lattice_nodes(lattice: _Lattice, scheme: _Scheme) -> Array:
+    panels = np.arange(lattice.first, lattice.first + lattice.panels)
+    return (lattice.width * (panels[:, None] + scheme.nodes)).ravel()
 
 
 def _sweep(values: Array, source: _Lattice, target: _Lattice, step: _Step, scheme: _Scheme) -> Array:
-    """Move the value function one date back, from time grid to time grid.
+    """Move the value function one date back, from lattice to lattice.
 
-    In periods of the wider panel both time grids repeat, and so does the matrix from a window of the source to one
+    In periods of the wider panel both lattices repeat, and so does the matrix from a window of the source to one
     period of the target.
     """
     period = max(source.width, target.width)
@@ -343,7 +343,7 @@ def _sweep(values: Array, source: _Lattice, target: _Lattice, step: _Step, schem
     before, after = math.floor(low / period), math.ceil(high / period) + 1
     window = after - before
 
-    size = per_source * len(scheme.grid_points)
+    size = per_source * len(scheme.nodes)
     first = target.first // per_target + before
     padded = np.zeros((len(values), (target.panels // per_target + window - 1) * size))
     offset = source.first // per_source - first
@@ -352,8 +352,8 @@ def _sweep(values: Array, source: _Lattice, target: _Lattice, step: _Step, schem
         padded[:, start:stop] = values[:, start - offset * size : stop - offset * size]
     windows = np.ascontiguousarray(sliding_window_view(padded, window * size, axis=1)[:, ::size])
 
-    leaving = _grid_points(_Lattice(target.width, 0, per_target), scheme)
-    arriving = _grid_points(_Lattice(source.width, before * per_source, window * per_source), scheme)
+    leaving = _lattice_nodes(_Lattice(target.width, 0, per_target), scheme)
+    arriving = _lattice_nodes(_Lattice(source.width, before * per_source, window * per_source), scheme)
     weights = np.tile(source.width * scheme.weights, window * per_source)[:, None]
     density = _density(scheme.direction * (arriving[:, None] - leaving), step, weights)
 
@@ -364,14 +364,14 @@ def _sweep(values: Array, source: _Lattice, target: _Lattice, step: _Step, schem
 
 
 def _gather(values: Array, source: _Lattice, panel: Array, step: _Step, scheme: _Scheme) -> Array:
-    """Move the value function one date back, from a time grid to the grid points of one panel anywhere."""
+    """Move the value function one date back, from a lattice to the nodes of one panel anywhere."""
     low, high = scheme.window(step)
     first = max(math.floor((panel[0] + low) / source.width), source.first)
     last = max(min(math.ceil((panel[-1] + high) / source.width), source.first + source.panels), first)
-    arriving = _grid_points(_Lattice(source.width, first, last - first), scheme)
+    arriving = _lattice_nodes(_Lattice(source.width, first, last - first), scheme)
     weights = np.tile(source.width * scheme.weights, last - first)[:, None]
     density = _density(scheme.direction * (arriving[:, None] - panel), step, weights)
-    begin = (first - source.first) * len(scheme.grid_points)
+    begin = (first - source.first) * len(scheme.nodes)
     near = values[:, begin : begin + len(arriving)]
     return _chain(lambda member, rows: near[rows] @ member, density, step)
 
@@ -430,7 +430,7 @@ def _density(move: Array, step: _Step, weights: Array) -> Partials:
 
 
 def _chain(transport: _Transport, density: Partials, step: _Step) -> Array:
-    """Value function and derivatives, [row, grid point], a date earlier: the product rule over density and value."""
+    """Value function and derivatives, [row, node], a date earlier: the product rule over density and value."""
     moved = transport(density.value, slice(None))
     by_f = transport(density.f, slice(_VALUE, _VALUE + 1))[0]
     by_s, vol_by_s = transport(density.s, slice(_VALUE, _VOL + 1))

@@ -79,15 +79,15 @@ def lognormal_tail(
         linear = slope * forward * ndtr(side * d1) if slope else np.zeros_like(d1)
     else:
         linear = slope * np.exp(log_forward + log_ndtr(side * (centre + 0.5 * s)))
-    discontinuity = slope * edge + level
-    tilt = level + discontinuity * d2 / s
+    jump = slope * edge + level
+    tilt = level + jump * d2 / s
     return Partials(
         value=linear + level * ndtr(side * d2),
-        f=linear + discontinuity * density / s,
+        f=linear + jump * density / s,
         convexity=-density * tilt / s,
         s=-density * tilt,
-        fs=density * (d2 * tilt / s - discontinuity / s**2),
-        ss=-density * (d1 * d2 * tilt / s - discontinuity * (d1 + d2) / s**2),
+        fs=density * (d2 * tilt / s - jump / s**2),
+        ss=-density * (d1 * d2 * tilt / s - jump * (d1 + d2) / s**2),
     )
 
 

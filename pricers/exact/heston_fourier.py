@@ -13,7 +13,7 @@ claim, a put :math:`D K` less it.
 *The path.* Every singularity of :math:`M` lies on the real axis (Lucic 2007), so the vertical line may be bent into the
 hyperbola :math:`z(y) = \tfrac12 + b\,[\,i \sinh(y + i\omega) + \sin\omega\,]`: a tail that oscillates on the line decays
 on one of its bends, and the trapezoidal rule in :math:`y` converges exponentially (Boyarchenko and Levendorskii 2019).
-Three bends are carried together, on grid points shared by all strikes; the step is halved until, for each strike, the value
+Three bends are carried together, on nodes shared by all strikes; the step is halved until, for each strike, the value
 and all its Greeks stand still on one of them.
 
 *The exponent.* :math:`\ln M = C + D v_0` is written so that no branch of the logarithm is crossed (Albrecher et al.
@@ -49,14 +49,14 @@ FloatArray = NDArray[np.float64]
 ComplexArray = NDArray[np.complex128]
 Weight = Callable[[ComplexArray], ComplexArray]
 Exponent = Callable[[ComplexArray], tuple[ComplexArray, ComplexArray]]
-"""From z [grid point] to ln M [grid point] and its slopes [6, grid point] by v0, kappa, theta, xi, rho and maturity."""
+"""From z [node] to ln M [node] and its slopes [6, node] by v0, kappa, theta, xi, rho and maturity."""
 
 BENDS = (0.0, -0.4, 0.4)
 """The angles omega; below pi/4, beyond which M grows where the variance is nearly deterministic."""
 
 _WIDTH = 0.5  # b: the poles at 0 and 1, and the moment explosions beyond, stay off a strip around the path
 _REACH = 26.0  # of y, where |z| = 5e10
-_STEP, _MOST_POINTS = 0.15, 4096
+_STEP, _MOST_NODES = 0.15, 4096
 _TOLERANCE = 3e-13  # of the integral of |f|
 _DEAD = 200.0  # an integrand that falls by exp(-200) has ended
 _EPSILON = float(np.finfo(np.float64).eps)
@@ -210,7 +210,7 @@ def greeks_of(
 
 
 def invert(
-    exponent: Exponent, weight: Weight, moneyness: FloatArray, seconds: Sequence[float] = BENDS
+    exponent: Exponent, weight: Weight, moneyness: FloatArray, bends: Sequence[float] = BENDS
 ) -> tuple[FloatArray, FloatArray]:
     r"""Integrate :math:`\frac{1}{2\pi i}\int w(z)\,e^{x z}\,M(z)\,(1,\, z,\, z^2 - z,\, \partial\ln M)\,dz` for each x.
 
@@ -231,10 +231,10 @@ def invert(
         The integrals [9, strike] and the estimated error of the first, [strike].
     """
 
-    def grid_points(y: FloatArray, second: FloatArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
-        """Return f and its exponent [bend, strike, grid point], and what multiplies f [bend, 9, grid point], for y >= 0."""
-        tilted = y + 1j * second[:, None]
-        z = 0.5 + _WIDTH * (1j * np.sinh(tilted) + np.sin(second)[:, None])
+    def nodes(y: FloatArray, bend: FloatArray) -> tuple[ComplexArray, ComplexArray, ComplexArray]:
+        """Return f and its exponent [bend, strike, node], and what multiplies f [bend, 9, node], for y >= 0."""
+        tilted = y + 1j * bend[:, None]
+        z = 0.5 + _WIDTH * (1j * np.sinh(tilted) + np.sin(bend)[:, None])
         log_mgf, slopes = (values.reshape(*values.shape[:-1], *z.shape) for values in exponent(z.ravel()))
         power = log_mgf[:, None] + moneyness[:, None] * z[:, None]
         # Once it is dead here and on the line, the two may be joined: what grows again further out is not our path.
@@ -244,9 +244,9 @@ def invert(
         f[..., y == 0.0] *= 0.5  # the lower half of the path is the conjugate of the upper
         return f, power, np.stack((np.ones_like(z), z, z * z - z, *slopes), axis=1)
 
-    second, step = np.array(seconds), _STEP
+    bend, step = np.array(bends), _STEP
     y = step * np.arange(round(_REACH / step) + 1, dtype=np.float64)
-    f, power, multipliers = grid_points(y, second)
+    f, power, multipliers = nodes(y, bend)
     size = step * _sums(np.abs(multipliers), np.abs(f))  # [bend, 9, strike], like all that follow
     rounding = _EPSILON * (4.0 + np.abs(power) + np.abs(multipliers[:, 1, None]))  # of exp(power), and of x z
     noise = step * _sums(np.abs(multipliers), np.abs(f) * rounding)
@@ -256,7 +256,7 @@ def invert(
         raise ArithmeticError("the Fourier integrand does not decay; is there any variance left, and are inputs finite?")
 
     kept = usable.any(axis=1)
-    second, usable, size, noise = second[kept], usable[kept], size[kept], noise[kept]
+    bend, usable, size, noise = bend[kept], usable[kept], size[kept], noise[kept]
     f, multipliers = f[kept, :, :count], multipliers[kept, :, :count]
     scale = np.maximum(size, size[:, :1])
     value = step * _sums(multipliers, f)
@@ -265,10 +265,10 @@ def invert(
         settled = usable & (error <= np.maximum(_TOLERANCE * scale, noise)).all(axis=1)
         if settled.any(axis=0).all():
             break
-        if count > _MOST_POINTS:
+        if count > _MOST_NODES:
             reached = np.where(usable, (error / scale).max(axis=1), np.inf).min(axis=0).max()
-            raise ArithmeticError(f"the Fourier integral has not settled: error {reached:.1e} with {count} grid points")
-        f, _, multipliers = grid_points(step * (np.arange(count, dtype=np.float64) + 0.5), second)
+            raise ArithmeticError(f"the Fourier integral has not settled: error {reached:.1e} with {count} nodes")
+        f, _, multipliers = nodes(step * (np.arange(count, dtype=np.float64) + 0.5), bend)
         step, count = 0.5 * step, 2 * count
         refined = 0.5 * value + step * _sums(multipliers, f)
         value, error = refined, np.abs(refined - value)
@@ -278,12 +278,12 @@ def invert(
 
 
 def _sums(multipliers: NDArray[Any], f: NDArray[Any]) -> FloatArray:
-    """Sum f [bend, strike, grid point] times each multiplier [bend, 9, grid point] over the grid points."""
+    """Sum f [bend, strike, node] times each multiplier [bend, 9, node] over the nodes."""
     return np.asarray((multipliers @ f.swapaxes(-1, -2)).real, dtype=np.float64)
 
 
 def _count(f: ComplexArray, multipliers: ComplexArray, size: FloatArray, usable: NDArray[np.bool_]) -> int:
-    """Return the number of grid points up to the last one that matters to any Greek."""
+    """Return the number of nodes up to the last one that matters to any Greek."""
     last = -1
     for greek in range(9):
         terms = np.abs(f) * np.abs(multipliers[:, greek, None])
@@ -321,9 +321,9 @@ def affine_step(
 
     Parameters
     ----------
-    z, start : ComplexArray, [grid point]
+    z, start : ComplexArray, [node]
         The argument and Y.
-    start_slopes : ComplexArray, [5, grid point]
+    start_slopes : ComplexArray, [5, node]
         Slopes of Y by kappa, theta, xi, rho and maturity.
     tau, tau_slope : float
         The interval in years and its slope by maturity.
@@ -331,7 +331,7 @@ def affine_step(
     Returns
     -------
     tuple of ComplexArray
-        C and D [grid point], and the slopes of each [5, grid point].
+        C and D [node], and the slopes of each [5, node].
     """
     q, level = z * z - z, kappa * theta
     beta = kappa - rho * xi * z

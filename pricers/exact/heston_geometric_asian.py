@@ -74,7 +74,7 @@ def geometric_asian(
     parameters = {"kappa": kappa, "theta": theta, "xi": xi, "rho": rho}
     check_parameters(v0=v0, **parameters)
     exponent = _exponent(terms.taus, terms.shares, v0, parameters)
-    capped, error = invert(exponent, lambda z: 1.0 / (z * (1.0 - z)), terms.log_forward - np.log(terms.strikes), seconds=(0.0,))
+    capped, error = invert(exponent, lambda z: 1.0 / (z * (1.0 - z)), terms.log_forward - np.log(terms.strikes), bends=(0.0,))
     discount = math.exp(log_discount)
     claim = -discount * terms.strikes * capped
     if side > 0:
@@ -114,7 +114,7 @@ def geometric_asian_digital(
     parameters = {"kappa": kappa, "theta": theta, "xi": xi, "rho": rho}
     check_parameters(v0=v0, **parameters)
     exponent = _exponent(terms.taus, terms.shares, v0, parameters)
-    above, error = invert(exponent, lambda z: 1.0 / z, terms.log_forward - np.log(terms.strikes), seconds=(0.0,))
+    above, error = invert(exponent, lambda z: 1.0 / z, terms.log_forward - np.log(terms.strikes), bends=(0.0,))
     present = cash * math.exp(log_discount)
     claim = side * present * above
     if side < 0:

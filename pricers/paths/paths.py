@@ -197,7 +197,7 @@ class Paths:
     ----------
     times : ndarray [time]
         Years.
-    paths : int
+    n_paths : int
         Paths.
     discounting : Discounting
         Discount factors of the dates.

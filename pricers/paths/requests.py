@@ -61,9 +61,9 @@ class PathRequest:
     Attributes
     ----------
     market : Market
-    stretch : float
+    time_scale : float
         What all times are multiplied by.
-    observed : Observation
+    dates : ObservationDates
     wanted : Wanted
     """
 

@@ -92,9 +92,9 @@ class Block:
         The plan's.
     stream : str
         The name that random numbers are keyed by: an underlying's, or "" for a contract on its own.
-    time grid : tuple of float
+    time_grid : tuple of float
         Times in years at which random numbers are drawn, increasing. Grid point k has normals of its own, whatever lies after it.
-    first, paths : int
+    first, n_paths : int
         Address of the first path, and how many follow.
     paths : int
         Paths of the whole plan.

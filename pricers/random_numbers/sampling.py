@@ -25,11 +25,11 @@ class Address:
     ----------
     key : tuple of int
         Of the seed and the stream (`pricers.random_numbers.philox.stream_key`).
-    time grid : tuple of float
+    time_grid : tuple of float
         Times of the grid points, years.
     factor, factors : int
         Which driver of the model, and how many it has.
-    first, paths : int
+    first, n_paths : int
         First path of the block, and how many follow.
     paths : int
         Paths of the whole plan.

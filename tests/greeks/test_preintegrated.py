@@ -80,11 +80,11 @@ def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences
     found = _integrated(contract.on_average, 100.0 * np.exp(market.log_growth(DATES)), path)
     _integrate(found, keep=True)
     steps = path.law.steps(("spot",))
-    for path in (0, 13, 149):
-        mean, stdev = (np.broadcast_to(x, steps.normals.shape)[:, path].tolist() for x in (steps.mean, steps.stdev))
-        twin = Twin(contract, 100.0, mean, stdev, steps.normals[:, path].tolist())
+    for number in (0, 13, 149):
+        mean, stdev = (np.broadcast_to(x, steps.normals.shape)[:, number].tolist() for x in (steps.mean, steps.stdev))
+        twin = Twin(contract, 100.0, mean, stdev, steps.normals[:, number].tolist())
         scale = contract.cash if isinstance(contract, AsianDigital) else 10.0
-        assert found.value[path] == pytest.approx(twin.expectation(), rel=1e-10, abs=1e-11 * scale)
+        assert found.value[number] == pytest.approx(twin.expectation(), rel=1e-10, abs=1e-11 * scale)
         for j in (0, 2, 4):
             for values, name, slope in ((mean, "mean", found.by[0]), (stdev, "stdev", found.by[1])):
                 h = 2e-3 * stdev[j]
@@ -93,10 +93,10 @@ def test_the_kernels_are_their_plain_twin_and_their_slopes_the_twins_differences
                     moved = [x + k * h * (i == j) for i, x in enumerate(values)]
                     ends.append(twin.expectation(**{name: moved}))
                 difference = (ends[0] - 8.0 * ends[1] + 8.0 * ends[2] - ends[3]) / (12.0 * h)
-                assert slope[j, path] == pytest.approx(difference, rel=1e-6, abs=1e-6 * scale), (name, j)
+                assert slope[j, number] == pytest.approx(difference, rel=1e-6, abs=1e-6 * scale), (name, j)
         v = [twin.expectation(spot=100.0 + k) for k in (-0.4, -0.2, 0.0, 0.2, 0.4)]
         second = (-v[0] + 16.0 * v[1] - 30.0 * v[2] + 16.0 * v[3] - v[4]) / (12.0 * 0.04)
-        assert found.second[path] / 100.0**2 == pytest.approx(second, rel=1e-6, abs=1e-9 * scale)
+        assert found.second[number] / 100.0**2 == pytest.approx(second, rel=1e-6, abs=1e-9 * scale)
 
 
 @pytest.mark.parametrize("contract", list(contracts()), ids=lambda c: f"{c.family} {c.option} {c.average} {len(c.past_fixings)}")

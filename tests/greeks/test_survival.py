@@ -59,17 +59,17 @@ def twin(contract, claim, spot, means, stdevs, normals):
 
 
 def check(place, found, at, path, steps, h=0.02):
-    """A path of the kernel's state, slopes and bends against a function of the parameters and its differences."""
+    """A path of the kernel's state and its derivatives against a function of the parameters and its differences."""
     state, slope, second = found
     assert state[:, path] == pytest.approx(at(), rel=1e-11, abs=1e-11)
     for parameter, by in steps.items():
         difference = (at(**{parameter: by}) - at(**{parameter: -by})) / (2 * by)
         assert slope[place[parameter], [0, 2], path] == pytest.approx(difference[[0, 2]], rel=3e-7, abs=1e-6)
         assert slope[place[parameter], 1, path] * state[1, path] == pytest.approx(difference[1], rel=3e-7, abs=1e-8)
-    second = (at(spot=h) - 2 * at() + at(spot=-h)) / h**2
-    assert second[[0, 2], path] == pytest.approx(second[[0, 2]], rel=2e-5, abs=1e-6)
+    bumped = (at(spot=h) - 2 * at() + at(spot=-h)) / h**2
+    assert second[[0, 2], path] == pytest.approx(bumped[[0, 2]], rel=2e-5, abs=1e-6)
     by_spot = slope[0, 1, path]
-    assert state[1, path] * (second[1, path] + by_spot**2) == pytest.approx(second[1], rel=2e-5, abs=1e-8)
+    assert state[1, path] * (second[1, path] + by_spot**2) == pytest.approx(bumped[1], rel=2e-5, abs=1e-8)
 
 
 @pytest.mark.parametrize("rebate", [0.0, 3.0])

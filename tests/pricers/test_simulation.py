@@ -88,8 +88,8 @@ SLOPES = [(name, parameter) for name in ("mean", "log_mean", "log_last") for par
 @pytest.mark.parametrize("time_scale", [1.0, 1.01])
 @pytest.mark.parametrize("dates", [DATES, DATES[:3], (0.35, 0.9)], ids=["all", "the first", "some"])
 def test_summaries_and_their_slopes_are_those_of_the_spots_and_tangents(dates, time_scale):
-    model, dates = GBM(vol=0.3), ObservationDates(dates, DATES)
-    paths = model.paths(block(n_paths=300), dates, CURVE, time_scale)
+    model = GBM(vol=0.3)
+    paths = model.paths(block(n_paths=300), ObservationDates(dates, DATES), CURVE, time_scale)
     for name, of_spots in {
         "mean": paths.spot.mean(axis=0),
         "log_mean": np.log(paths.spot).mean(axis=0),

@@ -101,7 +101,7 @@ def first_touches(
         worth times probability over the deaths.
     slope : ndarray [p, 3, path]
         Derivatives of the distance, of the probability's logarithm and of the sum.
-    bend : ndarray [3, path] or [0, path]
+    second : ndarray [3, path] or [0, path]
         Second derivatives by parameter 0, on which neither log-returns nor power may depend; left out if empty.
     """
     n_paths, parameters, size = state.shape[1], slope.shape[0], CHUNK + GROUP

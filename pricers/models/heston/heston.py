@@ -98,7 +98,7 @@ class Heston(Model):
 
     @classmethod
     def simulator(cls, requests: Mapping[Heston, Sequence[PathRequest]]) -> PathSimulator:
-        """See `Model.simulator`: requests of one model and stretch share its variance paths."""
+        """See `Model.simulator`: requests of one model and time scale share its variance paths."""
         return _Simulator(requests)
 
     def require_score(self, parameters: tuple[str, ...]) -> None:
@@ -182,7 +182,7 @@ class _VariancePlan:
 
     Attributes
     ----------
-    grid points : ndarray
+    grid_points : ndarray
         Points of the time grid whose paths are kept: all dates of all requests.
     parameters : tuple of str
         What the paths are differentiated by.

@@ -196,7 +196,7 @@ class Summaries:
 
     Parameters
     ----------
-    grid points : ndarray
+    grid_points : ndarray
         Of the time grid, those that rows of the path stand for.
     planned : Program, optional
         Of `program`.

@@ -25,13 +25,13 @@ class Drivers:
 
     Attributes
     ----------
-    time grid : tuple of float
+    time_grid : tuple of float
         Where steps end, years.
-    stretch : float
+    time_scale : float
         What those times are multiplied by.
     noise : tuple of ndarray [grid point, path]
         Normals: the first drive what the spot has of its own, the second the variance.
-    grid points : ndarray
+    grid_points : ndarray
         Of the time grid, those whose paths are kept.
     """
 

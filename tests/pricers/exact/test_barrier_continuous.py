@@ -38,8 +38,8 @@ def haug_table(option, kind, strike, barrier, rate, dividend, expiry, rebate, re
     X, H, K = mp.mpf(strike), mp.mpf(barrier), mp.mpf(rebate)
     phi, eta = (1 if option == "call" else -1), (1 if kind.startswith("down") else -1)
 
-    def price(S, sigma, rate_shift, dividend_shift, time_scale):
-        r, T = rate + rate_shift, expiry * time_scale
+    def price(S, sigma, rate_shift, dividend_shift, stretch):
+        r, T = rate + rate_shift, expiry * stretch
         b = r - dividend - dividend_shift
         N, log, root = mpmath.ncdf, mpmath.log, sigma * mpmath.sqrt(T)
         mu = (b - sigma**2 / 2) / sigma**2
@@ -106,7 +106,7 @@ def test_rebate_at_hit_is_the_discounted_first_passage_density(rate, growth, exa
     # vol 0.2: mu = growth / 0.04 - 1/2, and the root of mu^2 + 50 rate is what the names say
     expiry, barrier = 1.5, 112.0
 
-    def price(spot, vol, rate_shift, dividend_shift, time_scale):
+    def price(spot, vol, rate_shift, dividend_shift, stretch):
         r = rate + rate_shift
         drift = growth + rate_shift - dividend_shift - vol**2 / 2
         a = mpmath.log(barrier / spot)
@@ -114,7 +114,7 @@ def test_rebate_at_hit_is_the_discounted_first_passage_density(rate, growth, exa
         def density(t):
             return mpmath.exp(-r * t - (a - drift * t) ** 2 / (2 * vol**2 * t)) * a / (vol * mpmath.sqrt(2 * mp.pi * t**3))
 
-        end = expiry * time_scale
+        end = expiry * stretch
         return 3 * mpmath.quad(density, [0, end / 50, end / 10, end / 2, end])
 
     wanted = exact_derivatives(price, spot=100.0, vol=0.2, maturity=expiry)

@@ -98,9 +98,9 @@ def test_one_date_is_an_integral_over_its_density(kind, option, cash, strike, ex
             return 0, 0
         return (-side * strike, side) if cash is None else (cash, 0)
 
-    def price(spot, vol, rate, dividend, time_scale):
-        s = vol * mpmath.sqrt(expiry * time_scale)
-        forward = spot * mpmath.exp(growth * time_scale + (rate - dividend) * expiry * time_scale)
+    def price(spot, vol, rate, dividend, stretch):
+        s = vol * mpmath.sqrt(expiry * stretch)
+        forward = spot * mpmath.exp(growth * stretch + (rate - dividend) * expiry * stretch)
         total = mp.mpf(0)
         edges = [0, *sorted((strike, level)), mp.inf]
         for low, high in itertools.pairwise(edges):
@@ -108,7 +108,7 @@ def test_one_date_is_an_integral_over_its_density(kind, option, cash, strike, ex
             a, b = (mpmath.log(edge / forward) / s + s / 2 if edge else -mp.inf for edge in (low, high))
             total += constant * (mpmath.ncdf(b) - mpmath.ncdf(a))
             total += slope * forward * (mpmath.ncdf(b - s) - mpmath.ncdf(a - s))
-        return mpmath.exp(log_discount * time_scale - rate * expiry * time_scale) * total
+        return mpmath.exp(log_discount * stretch - rate * expiry * stretch) * total
 
     wanted = exact_derivatives(price, spot=100.0, vol=0.25, maturity=expiry)
     got = barrier(
@@ -191,14 +191,14 @@ def test_greeks_on_a_curve_are_those_of_the_price(kind, option, cash):
     times, growth, log_discount = np.array(CURVED["times"]), np.array(CURVED["growth"]), -0.06
     terms = {"option": option, "kind": kind, "strike": 101.0, "barrier": 92.0 if "down" in kind else 111.0}
 
-    def value(name="price", spot=100.0, vol=0.25, rate=0.0, dividend=0.0, time_scale=1.0):
+    def value(name="price", spot=100.0, vol=0.25, rate=0.0, dividend=0.0, stretch=1.0):
         return barrier(
             **terms,
             spot=spot,
             vol=vol,
-            times=times * time_scale,
-            log_growth=(growth + (rate - dividend) * times) * time_scale,
-            log_discount=(log_discount - rate * times[-1]) * time_scale,
+            times=times * stretch,
+            log_growth=(growth + (rate - dividend) * times) * stretch,
+            log_discount=(log_discount - rate * times[-1]) * stretch,
             rebate=4.0,
             cash=cash,
         )[name]
@@ -209,7 +209,7 @@ def test_greeks_on_a_curve_are_those_of_the_price(kind, option, cash):
         "vega": difference(lambda h: value(vol=0.25 + h), 0.002),
         "rho": difference(lambda h: value(rate=h), 0.002),
         "dividend_rho": difference(lambda h: value(dividend=h), 0.002),
-        "theta": -difference(lambda h: value(time_scale=1.0 + h), 0.005) / times[-1],
+        "theta": -difference(lambda h: value(stretch=1.0 + h), 0.005) / times[-1],
         "vanna": difference(lambda h: value("delta", vol=0.25 + h), 0.002),
         "volga": difference(lambda h: value("vega", vol=0.25 + h), 0.002),
     }
@@ -267,8 +267,8 @@ def test_a_finer_grid_changes_nothing(case, assert_close):
     base = {"option": "call", "kind": "down-and-out", "spot": 100.0, "strike": 100.0, "barrier": 95.0, "vol": 0.2}
     terms = base | {"times": equal(12, 1.0)} | case
     standard = flat(**terms)
-    assert_close(standard, flat(**terms, grid=Grid(grid_points=24, width=2.2, reach=11.0)), 1e-9)
-    assert_close(standard, flat(**terms, grid=Grid(grid_points=20, width=3.0, reach=9.5)), 1e-9)
+    assert_close(standard, flat(**terms, grid=Grid(nodes=24, width=2.2, reach=11.0)), 1e-9)
+    assert_close(standard, flat(**terms, grid=Grid(nodes=20, width=3.0, reach=9.5)), 1e-9)
     assert all(math.isfinite(value) for value in standard.values())
 
 
@@ -276,7 +276,7 @@ def test_the_grid_matters():
     """A grid that is too coarse or too short is seen to fail: the refinement test has something to find."""
     terms = {"option": "call", "kind": "down-and-out", "spot": 100.0, "strike": 100.0, "barrier": 95.0, "vol": 0.2}
     right = flat(**terms, times=equal(52, 1.0))["price"]
-    for grid in (Grid(grid_points=5), Grid(width=12.0), Grid(reach=3.5)):
+    for grid in (Grid(nodes=5), Grid(width=12.0), Grid(reach=3.5)):
         assert abs(flat(**terms, times=equal(52, 1.0), grid=grid)["price"] - right) > 1e-6
 
 

@@ -48,11 +48,11 @@ def test_greeks_are_the_derivatives_of_the_formula(option, cash, terms, exact_de
     side = 1 if option == "call" else -1
     expiry = terms["expiry"]
 
-    def price(spot, vol, rate, dividend, time_scale):
-        forward = spot * mpmath.exp(CURVE["log_growth"] * time_scale + (rate - dividend) * expiry * time_scale)
-        s = vol * mpmath.sqrt(expiry * time_scale)
+    def price(spot, vol, rate, dividend, stretch):
+        forward = spot * mpmath.exp(CURVE["log_growth"] * stretch + (rate - dividend) * expiry * stretch)
+        s = vol * mpmath.sqrt(expiry * stretch)
         d2 = mpmath.log(forward / mp.mpf(terms["strike"])) / s - s / 2
-        discount = mpmath.exp(CURVE["log_discount"] * time_scale - rate * expiry * time_scale)
+        discount = mpmath.exp(CURVE["log_discount"] * stretch - rate * expiry * stretch)
         if cash is not None:
             return discount * cash * mpmath.ncdf(side * d2)
         return discount * side * (forward * mpmath.ncdf(side * (d2 + s)) - terms["strike"] * mpmath.ncdf(side * d2))

@@ -250,8 +250,8 @@ def fourier_in_70_digits(model, expiry, log_moneyness, digital):
     total = [mp.mpf(0)] * 4
     for low, high in itertools.pairwise([mp.mpf(0)] + [top / 2**k for k in range(14, -1, -1)]):
         centre, radius = (low + high) / 2, (high - low) / 2
-        for grid_point, weight in RULE:
-            z = half + 1j * (centre + radius * grid_point)
+        for node, weight in RULE:
+            z = half + 1j * (centre + radius * node)
             m, slope = mgf(z)
             f = mpmath.exp(x * z) * m / (z if digital else z * (1 - z)) * radius * weight / mp.pi
             total = [s + (f * factor).real for s, factor in zip(total, (1, z, z * z - z, slope), strict=True)]

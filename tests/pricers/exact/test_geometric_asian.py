@@ -24,13 +24,13 @@ def integral(terms, option, cash=None):
     count = len(times) + terms.get("past_count", 0)
     maturity = times[-1]
 
-    def price(spot, vol, rate, dividend, time_scale):
+    def price(spot, vol, rate, dividend, stretch):
         logs = [
-            mpmath.log(spot) + g * time_scale + (rate - dividend) * t * time_scale - vol**2 * t * time_scale / 2
+            mpmath.log(spot) + g * stretch + (rate - dividend) * t * stretch - vol**2 * t * stretch / 2
             for g, t in zip(terms["log_growth"], times, strict=True)
         ]
         mean = (terms.get("past_log_sum", 0.0) + sum(logs)) / count
-        stdev = vol * mpmath.sqrt(time_scale * sum(min(a, b) for a in times for b in times)) / count
+        stdev = vol * mpmath.sqrt(stretch * sum(min(a, b) for a in times for b in times)) / count
         kink = (mpmath.log(terms["strike"]) - mean) / stdev
         edges = [kink + side * step for step in (0, 2, 5, 10, 20)]
 
@@ -38,7 +38,7 @@ def integral(terms, option, cash=None):
             return abs(mpmath.exp(mean + stdev * z) - terms["strike"]) if cash is None else cash
 
         value = mpmath.quad(lambda z: paid(z) * mpmath.npdf(z), sorted(edges))
-        return mpmath.exp(terms["log_discount"] * time_scale - rate * maturity * time_scale) * value
+        return mpmath.exp(terms["log_discount"] * stretch - rate * maturity * stretch) * value
 
     return price
 

@@ -90,7 +90,7 @@ def test_the_digits_of_fang_and_oosterlee_and_of_broadie_and_kaya():
 def probability(first, given, least):
     r"""Heston's own P1 (share measure) or P2, in the stable variant, by a rule with a known error.
 
-    :math:`P = \frac12 + \frac1\pi \int_0^\infty Re[e^{-iuk} f(u) / (iu)] du` on grid points :math:`(n + \frac12) h` is wrong
+    :math:`P = \frac12 + \frac1\pi \int_0^\infty Re[e^{-iuk} f(u) / (iu)] du` on nodes :math:`(n + \frac12) h` is wrong
     by the probability beyond :math:`|x - k| = 2\pi/h` alone (Davies 1973); f does not depend on the strike. The sum ends
     where f falls below `least`.
     """
@@ -252,19 +252,19 @@ def test_without_vol_of_vol_it_is_black_scholes_with_the_integrated_variance(opt
 
     small = [european(**given, xi=xi) for xi in (0.5e-4, 1e-4)]
     for name in GREEKS:  # no jump and no noise on the way there: the second differences are of order xi^2
-        second = small[1][name] - 2.0 * small[0][name] + still[name]
-        assert np.all(np.abs(second) < 1e-6 * np.maximum(1.0, np.abs(still[name]))), name
+        bend = small[1][name] - 2.0 * small[0][name] + still[name]
+        assert np.all(np.abs(bend) < 1e-6 * np.maximum(1.0, np.abs(still[name]))), name
     np.testing.assert_allclose(small[0]["price"], still["price"] + 0.5e-4 * still["d_xi"], rtol=0, atol=1e-7)
 
 
-def test_the_exponent_solves_its_riccati_equations_on_every_second():
+def test_the_exponent_solves_its_riccati_equations_on_every_bend():
     """Also a test of the logarithm: crossing a branch would move C by 4 pi kappa theta / xi^2."""
     rng = np.random.default_rng(3)
     for _ in range(25):
         kappa, theta, xi, tau = rng.uniform([0.0, 0.01, 0.1, 0.1], [6.0, 0.4, 1.5, 12.0])
-        rho, second = rng.uniform(-1.0, 1.0), rng.choice(BENDS)
+        rho, bend = rng.uniform(-1.0, 1.0), rng.choice(BENDS)
         y = rng.uniform(0.1, 4.5, size=4)
-        z = 0.5 + 0.5 * (1j * np.sinh(y + 1j * second) + math.sin(second))
+        z = 0.5 + 0.5 * (1j * np.sinh(y + 1j * bend) + math.sin(bend))
         start = -rng.uniform(0.0, 1.0) * (1.0 - 0.3j) * np.ones_like(z)
         model = {"kappa": kappa, "theta": theta, "xi": xi, "rho": rho}
         constant, factor, _, _ = affine_step(z, start, np.zeros((5, 4), complex), tau, 1.0, **model)
@@ -293,11 +293,11 @@ def test_all_paths_of_integration_agree_within_their_errors():
             return c + d * v0, np.concatenate((d[None], c_ + d_ * v0))
 
         values, errors = [], []
-        for seconds in (BENDS, (0.0,), (-0.2,), (0.3,)):
+        for bends in (BENDS, (0.0,), (-0.2,), (0.3,)):
             try:
-                value, error = invert(exponent, lambda z: 1.0 / (z * (1.0 - z)), x, seconds=seconds)
+                value, error = invert(exponent, lambda z: 1.0 / (z * (1.0 - z)), x, bends=bends)
             except ArithmeticError:
-                assert seconds != BENDS  # a single path may be the wrong one; the three together must do
+                assert bends != BENDS  # a single path may be the wrong one; the three together must do
                 continue
             values.append(value[0])
             errors.append(error)
@@ -332,7 +332,7 @@ def test_full_correlation(rho):
     assert within["price"] > 1e-3
 
 
-def test_a_second_that_grows_again_far_out_is_cut_where_it_was_dead():
+def test_a_bend_that_grows_again_far_out_is_cut_where_it_was_dead():
     model = {"expiry": 0.01, "v0": 3e-4, "kappa": 1.0, "theta": 0.014, "xi": 2e-4, "rho": -1.0}
     far = european(**terms(model, np.array([20.0, 520.0])))
     np.testing.assert_allclose(far["price"], [100.0 * math.exp(-1e-4) - 20.0 * math.exp(-3e-4), 0.0], rtol=0, atol=1e-12)

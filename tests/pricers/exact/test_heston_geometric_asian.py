@@ -70,8 +70,8 @@ def test_greeks_are_differences_of_the_price(option, past):
         return (values[0] - 8.0 * values[1] + 8.0 * values[2] - values[3]) / (12.0 * step)
 
     def stretched(h):
-        time_scale = 1.0 + h
-        return {"times": times * time_scale, "log_growth": growth * time_scale, "log_discount": -0.07 * time_scale}
+        stretch = 1.0 + h
+        return {"times": times * stretch, "log_growth": growth * stretch, "log_discount": -0.07 * stretch}
 
     wanted = {f"d_{name}": slope(lambda h, name=name: {name: MODEL[name] + h}, 1e-3) for name in MODEL}
     wanted["delta"] = slope(lambda h: {"spot": 100.0 + h}, 0.1)

@@ -218,12 +218,11 @@ def _most_bytes(given: argparse.Namespace) -> int | None:
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        number = int(text)
-        if number < least or (most is not None and number > most):
-            raise ValueError(text)
-        return number
+        wanted = f"at least {least}" if most is None else f"from {least} to {most}"
+        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
+            raise argparse.ArgumentTypeError(f"must be a whole number {wanted}, such as {max(least, 2)}; got {text!r}")
+        return int(text)
 
-    whole.__name__ = f"whole number of at least {least}" if most is None else f"whole number from {least} to {most}"
     return whole
 
 

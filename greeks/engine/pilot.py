@@ -77,7 +77,7 @@ _UNSEEN = 30.0
 on the paths that jump, and few of these are in a pilot. (Measured: barriers that one path in a thousand touches.)"""
 
 _ROUNDING = 1e-12
-"""What of a number is no error but rounding."""
+"""Relative standard errors below this are rounding."""
 
 
 def chosen(tasks: Sequence[GreekTask], plan: Plan, run: Run, prepare: Prepare) -> list[GreekTask]:

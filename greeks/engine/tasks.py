@@ -50,7 +50,7 @@ class GreekTask:
         return self.time_grid or self.scenario.model.time_grid(self.contract.times, *plan.steps)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class GreekResult:
     """What a run says about one task.
 
@@ -108,7 +108,7 @@ class GreekResult:
         return self._moments[greek].statistics(np.sum(sampled, axis=0)) if sampled else None
 
     def spread(self, greek: str, estimator: str) -> float:
-        """Greatest standard error of a row that the estimate is made of: what rounding is small beside, where rows cancel."""
+        """Greatest standard error of the rows that make the estimate: rounding is small beside it, also where the rows cancel."""
         if (greek, estimator) in self._weights:
             return self.statistics(greek, estimator).spread
         return self._spreads.get((greek, estimator), 0.0)

@@ -178,7 +178,7 @@ class PathEstimator(Estimator):
     """Paths that `prepared` simulates, about: a choice counts them with those of the run."""
 
     def cost_ns(self, contract: Contract) -> float:
-        """Nominal nanoseconds that a path takes beyond being simulated, for a choice that does not hang on a clock."""
+        """Nominal nanoseconds for each path beyond its simulation. Nominal, so that the pilot's choice is the same on every machine."""
         return 0.0
 
     def prepared(

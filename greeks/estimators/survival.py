@@ -99,7 +99,7 @@ class OneStepSurvival(PathEstimator):
 
 
 def _sampled(contract: Barrier, steps: Steps, total: TotalReturn) -> FloatArray:
-    """Undiscounted value, second derivative by the spot (nonsense without ``second_order``) and first derivatives, [2, 2 + p, path].
+    """Undiscounted value, second derivative by the spot (filled with ``second_order`` only) and first derivatives, [2, 2 + p, path].
 
     The second of the two is the control.
     """

@@ -297,8 +297,8 @@ class Case:
             if witness is not None and beside is not None and beside.resolved and not (few is not None and few.resolved):
                 self.checks[name] = self.witnesses.pop(name)
         values: dict[str, float] = {}
-        for answer in {id(answer): answer for answer in self.found.values()}.values():
-            values |= most_certain(answer)
+        for result in dict.fromkeys(self.found.values()):
+            values |= most_certain(result)
         self.sizes.update(natural_sizes(values, self.greeks.values(), self.position.contract, scenario_of(self.position)))
 
     def compared(self, name: str) -> int:

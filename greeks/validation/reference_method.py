@@ -84,5 +84,5 @@ def _answers(candidate: Estimator, greek: Greek, contract: Contract, scenario: S
         if isinstance(candidate, Exact):
             return math.isfinite(candidate.value(greek, contract, scenario))
         return candidate.refusal(greek, contract, scenario, plan) is None
-    except Exception:  # a formula that breaks down is no check, and no reason to lose the number it would have checked
+    except Exception:  # without a check the number itself is kept
         return False

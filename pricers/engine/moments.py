@@ -14,7 +14,7 @@ def comoments(rows: Any, out_mean: Any, out_comoment: Any, atom: Any) -> None:
 
     With n paths in an atom, :math:`\bar x_i = \frac1n \sum x_i` and :math:`C_{ij} = \sum (x_i - \bar x_i)(x_j - \bar x_j)`,
     in two passes, so that a large mean costs no digits of the co-moments. Sums run in an order of the compiler's,
-    which depends on the length of the atom and not on where it stands; so does a group's result not depend on the others.
+    which depends on the length of the atom and not on where it stands; so a group's result does not depend on the other groups.
     A NaN in a row makes that row's mean and co-moments NaN, and no other row's.
 
     Parameters

@@ -137,7 +137,7 @@ def exp(x: float) -> float:
 
 @device
 def exp2_normal(y: float) -> float:
-    """2**y to 1.2 ulp for y in [-1022, 1023.49]; beyond it gives nonsense. Three quarters of what `exp` costs."""
+    """2**y to 1.2 ulp for y in [-1022, 1023.49]; undefined beyond. Three quarters of what `exp` costs."""
     rounded = y + _ROUND
     f = y - (rounded - _ROUND)  # exact, in [-1/2, 1/2]
     scale = from_bits((bits(rounded) << _52) + _ONE)
@@ -182,7 +182,7 @@ def log(x: float) -> float:
 
 @device
 def log_unguarded(x: float) -> float:
-    """`log` of what is positive, finite and not subnormal; anything else gives nonsense."""
+    """`log` of what is positive, finite and not subnormal; undefined for anything else."""
     moved = bits(x) + _FROM_ROOT_HALF
     k = from_bits((moved >> _52) | _TWO52) - (2.0**52 + 1023.0)
     f = from_bits(bits(x) - ((moved & _EXPONENT) - _ONE)) - 1.0  # x = 2**k (1 + f), 1 + f from sqrt(1/2) to sqrt(2)

@@ -107,7 +107,7 @@ def plane(a: float, x: FloatArray, b: float, y: FloatArray, out: FloatArray | No
 
 
 class AffineSummary(NamedTuple):
-    """``level + slope * x``, [path], that nobody has made yet: whoever reads it once makes it as it goes."""
+    """An affine function of a row, ``level + slope * x`` [path], evaluated by whoever reads it."""
 
     level: float
     slope: float

@@ -64,7 +64,7 @@ def _weigh_all(value, score, explicit, factor, out):
 class PresentValue:
     r"""Payments :math:`a_k` on each path, discounted to today: :math:`\sum_k D_k\,a_k`.
 
-    It holds no paths, which keep it: a circle would keep their memory until the next search for garbage.
+    It does not refer to the paths, which refer to it: a reference cycle would keep their memory until the next garbage collection.
     """
 
     __slots__ = ("_discounting", "_explicit", "_flows", "_total")

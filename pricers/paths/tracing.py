@@ -114,7 +114,7 @@ def traced(use: Callable[[tuple[Paths, ...]], object], *, count: int, times: Seq
     try:
         with np.errstate(all="ignore"):
             use(paths)
-    except Exception:  # what is wrong with it will be told by the run
+    except Exception:  # the run itself will raise it
         return Wanted()
     return Wanted(
         summaries=frozenset(record.summaries),

@@ -253,7 +253,7 @@ class Block:
         return found
 
     def forget(self) -> None:
-        """Let go of all that was kept: what lies in the block refers to the block, and would only be found by a search for garbage."""
+        """Drop all that was kept, and so break reference cycles: memory is free at once, not at the next garbage collection."""
         for kept in self._kept.values():
             if isinstance(kept, Blocks):
                 kept.forget()

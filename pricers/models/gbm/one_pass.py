@@ -48,8 +48,8 @@ _THEN = len(ROWS)  # W at the observation's date before
 _BEGINS, _NEXT, _ENDS = 1, 2, 4  # what an entry is to its observation: the first date, one right after the date before, the last
 
 _GREATEST_POWER = 1022.0
-"""No power of two beyond it is a normal number. By Cauchy and Schwarz no W is beyond the product of `Sampling.greatest` with the root of
-grid points times years, whatever turned the normals: W is held only where it might lead there."""
+"""The largest exponent of two of a normal number. By the Cauchy-Schwarz inequality, W is at most `Sampling.greatest` times the root of
+(grid points times years), however the normals were transformed. So W is clipped only where it might exceed that exponent."""
 
 
 @device
@@ -194,7 +194,7 @@ def _summarise(normals, greatest, key0, key1, first_path, root, starts, items, r
                 if place[_HIGH] >= 0:
                     _raise(level, vol, walk, state[place[_HIGH], :width])
                 weighted = place[_TIMED] >= 0 or place[_SHIFTED] >= 0 or place[_WALKED] >= 0
-                only = made != vol and (e + 1 == last or scales[items[e + 1]] != vol)  # nobody else wants its power
+                only = made != vol and (e + 1 == last or scales[items[e + 1]] != vol)  # no other item needs e^(vol W)
                 rate = vol * LOG2_E  # e^(vol W) = 2^(rate W)
                 tame = rate * reach <= _GREATEST_POWER
                 if place[_TOTAL] >= 0 and only and tame and not weighted:
@@ -288,7 +288,7 @@ def _rows(request: PathRequest, vol: float) -> frozenset[str]:
     wanted = request.wanted
     rows = {row for name in wanted.summaries for row in _BY_SUMMARY.get(name, ())}
     terms = {"spot": request.market.spot, "vol": vol, "last": request.time_scale * float(request.dates.times[-1])}
-    with contextlib.suppress(NotApplicable):  # told to whoever asks for it
+    with contextlib.suppress(NotApplicable):  # raised later, where the score is asked for
         for parameter in wanted.scored:
             rows |= Direction.of(parameter, **terms).score_rows
         for summary, parameter in wanted.slopes:

@@ -59,8 +59,8 @@ class Underlying:
         if (reason := _MODELS[kind].lacks(self)) is not None:
             raise InvalidInput("model", kind, reason)
 
-    def model(self, kind: str | None = None, *, strike: float, expiry: float) -> Model:
-        """The model called ``kind`` for a trade struck at ``strike`` (units of spot) that ends at ``expiry`` (years).
+    def model(self, kind: str | None = None, *, strike: float | None, expiry: float) -> Model:
+        """The model called ``kind`` for a trade struck at ``strike`` (units of spot; None: at none) that ends at ``expiry`` (years).
 
         Raises
         ------
@@ -73,8 +73,13 @@ class Underlying:
         return _MODELS[kind].made(self, strike, expiry)
 
 
-def _gbm(underlying: Underlying, strike: float, expiry: float) -> Model:
+def _gbm(underlying: Underlying, strike: float | None, expiry: float) -> Model:
     vol = underlying.vol
+    if strike is None and isinstance(vol, ImpliedVolSurface):
+        reason = (
+            "is not known for a contract without a strike on a volatility smile; define its volatility_strike, or use a flat vol"
+        )
+        raise InvalidInput("strike", None, reason)
     return GBM(vol=vol.vol(strike=strike, expiry=expiry) if isinstance(vol, ImpliedVolSurface) else vol)  # type: ignore[arg-type]
 
 
@@ -100,7 +105,7 @@ class _Kind:
         The table's keys.
     """
 
-    made: Callable[[Underlying, float, float], Model]
+    made: Callable[[Underlying, float | None, float], Model]
     lacks: Callable[[Underlying], str | None]
     read: Callable[[Mapping[str, Any]], Model] | None = None
     parameters: tuple[str, ...] = ()

@@ -285,7 +285,7 @@ def _position(number: int, row: Row, counts: Counter[str], market: MarketData, d
         method = estimators()[one_of("estimator", cells.word("estimator", row["estimator"]), estimators())]
     kind = _kind(row, market)
     contract = family(**_terms(family, row, market))
-    model = its.model(kind, strike=getattr(contract, "strike", its.market.spot), expiry=contract.times[-1])
+    model = its.model(kind, strike=contract.volatility_strike, expiry=contract.times[-1])
     its.market.log_discount(contract.times[-1])
     return Position(
         row=number,

@@ -67,6 +67,11 @@ class Contract(ABC):
         return ""
 
     @property
+    def volatility_strike(self) -> float | None:
+        """The strike at which a smile gives the contract's volatility: its own; None where the terms name none."""
+        return getattr(self, "strike", None)
+
+    @property
     def control_claims(self) -> tuple[Contract, ...]:
         """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
         return ()

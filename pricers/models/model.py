@@ -30,7 +30,7 @@ class Model(ABC):
 
     kind: ClassVar[str]
     parameters: ClassVar[tuple[str, ...]]
-    """Names of the model's own parameters, each with a Greek ``d_`` + name. GBM has none: its only parameter is the volatility, whose Greek is vega."""
+    """Names of the model's own parameters, each with a Greek ``d_`` + name; GBM has none but vega."""
 
     factors: ClassVar[int] = 1
     """Independent normals it needs at each grid point."""

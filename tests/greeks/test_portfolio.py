@@ -1,5 +1,7 @@
 import datetime as dt
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import ClassVar
 
 import books
 import numpy as np
@@ -10,8 +12,10 @@ from hypothesis import strategies as st
 
 from greeks import LikelihoodRatio, Pathwise, load_market
 from greeks.engine.registry import estimators
+from greeks.portfolio import read_trades
 from greeks.portfolio.read_trades import Position, Reject, families, read_book, read_portfolio
 from pricers import GBM, Asian, AsianDigital, Barrier, Digital, European, InvalidInput
+from pricers.contracts.contract import Contract, dates
 
 LR = LikelihoodRatio()
 DAX = load_market(books.DATA / "market.toml")
@@ -140,6 +144,36 @@ def test_volatility_is_the_surface_s_at_strike_and_expiry():
     row = {"trade_id": "1", "book": "b", "underlying": "DAX", "contract": "european", "quantity": 1}
     found = _only(row | {"option": "put", "strike": 4600, "expiry": "2002-12-17"}, market=DAX)
     assert found.model == DAX.underlyings["DAX"].model("gbm", strike=4600.0, expiry=165 / 365)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range(Contract):
+    """The greatest less the least spot: a contract without a strike."""
+
+    family: ClassVar[str] = "range"
+    monitoring: tuple[float, ...] = dates()
+    discontinuous: ClassVar[bool] = False
+
+    @property
+    def times(self):
+        return self.monitoring
+
+    def payoff(self, paths):
+        return paths.maximum - paths.minimum
+
+
+def test_contract_without_a_strike_is_not_valued_at_the_money_of_a_smile(monkeypatch):
+    monkeypatch.setattr(read_trades, "families", lambda: {"range": Range})
+    row = {"trade_id": "1", "book": "b", "contract": "range", "quantity": 1, "expiry": "2002-12-17", "monitoring": "weekly"}
+    rejected = _only(row | {"underlying": "DAX"}, market=DAX)
+    assert isinstance(rejected, Reject)
+    assert (rejected.field, rejected.reason) == (
+        "strike",
+        "is not known for a contract without a strike on a volatility smile; define its volatility_strike, or use a flat vol",
+    )
+    monkeypatch.setattr(Range, "volatility_strike", 4600.0)
+    found = _only(row | {"underlying": "DAX"}, market=DAX)
+    assert found.model == DAX.underlyings["DAX"].model("gbm", strike=4600.0, expiry=found.contract.times[-1])
 
 
 @pytest.mark.parametrize(

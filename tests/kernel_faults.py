@@ -15,7 +15,7 @@ warnings.simplefilter("ignore")
 
 def loaded(folder):
     "Names of the entries that a run reads."
-    from pricers import kernel_entry
+    from pricers.numerics import kernel_entry
 
     reading, writing = os.pipe()
     if os.fork() == 0:
@@ -81,7 +81,7 @@ def run():
 
 GREEKS = """
 import greeks, pricers, pandas
-from greeks.sensitivity import sensitivities
+from greeks.engine.sensitivity import sensitivities
 import greeks.estimators.likelihood_ratio, pricers.models.gbm.gbm, pricers.contracts.asian
 
 expected = {expected}

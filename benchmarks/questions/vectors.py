@@ -20,7 +20,7 @@ from pricers.models.model import Model
 from pricers.numerics.kernel import kernel
 
 TITLE = "Did the kernels' loops become vector instructions?"
-SCALAR = ("pricers.exact", "pricers.sampling")
+SCALAR = ("pricers.exact", *(f"pricers.random_numbers.{name}" for name in ("brownian_bridge", "sobol", "tilted")))
 """Packages whose kernels are run once for a contract or a scramble, not once for a path."""
 
 

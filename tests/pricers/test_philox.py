@@ -148,7 +148,7 @@ def test_bits_depend_on_the_address_alone(fill):
 
 DIGEST = """
 import hashlib, numpy as np
-from pricers.philox import normals
+from pricers.random_numbers.philox import normals
 out = np.empty((5, 1003))
 normals(out, 1, 2, 3, 0, 4)
 print(hashlib.sha256(out.tobytes()).hexdigest())

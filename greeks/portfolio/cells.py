@@ -178,6 +178,7 @@ def parts(field: str, value: Any) -> Iterable[Any]:
 
 READERS: dict[Any, Callable[[str, Any], Any]] = {
     float: number,
+    float | None: number,
     str: word,
     bool: flag,
     tuple[float, ...]: lambda field, value: tuple(number(field, part) for part in parts(field, value)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import calendar
-import csv
 import datetime as dt
 import difflib
-import io
+import importlib
 import itertools
 import math
+import pkgutil
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from greeks.engine.registry import classes, estimators
 from greeks.estimators.base import Estimator
 from greeks.portfolio import cells, inputs
+from greeks.portfolio.formats import csv_file
+from greeks.portfolio.formats.csv_file import SURPLUS
 from greeks.portfolio.market_data import KINDS, MarketData
 from pricers.contracts.contract import Contract
 from pricers.errors import InvalidInput, one_of
@@ -39,8 +41,6 @@ MOST_YEARS = 50
 
 MOST_QUANTITY = 1e15
 """No position is larger, and no sum of such overflows."""
-
-_SURPLUS = "(surplus)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +132,7 @@ class Portfolio:
 
 
 def read_book(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES) -> pd.DataFrame:
-    """A CSV file of trades, every cell as the text that stands there (UTF-8, commas, a header line; blank lines are skipped).
+    """A file of trades as a table: in the format that its name's suffix says, CSV where no format does (`greeks.portfolio.formats`).
 
     Parameters
     ----------
@@ -143,32 +143,19 @@ def read_book(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES) -
     Raises
     ------
     InvalidInput
-        Where it is no CSV file in UTF-8, no plain file, or larger.
+        Where it cannot be read in that format, is no plain file, or is larger.
     """
-    import pandas as pd
-
     path = Path(path)
-    try:
-        text = inputs.text(path, most_bytes)
-        before = csv.field_size_limit(_MOST_LONG)
-        try:
-            lines = [line for line in csv.reader(io.StringIO(text, newline="")) if line]
-        finally:
-            csv.field_size_limit(before)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InvalidInput(str(path), str(error), "must be a CSV file in UTF-8") from None
-    if not lines:
-        raise InvalidInput(str(path), "", "is empty: the first line must name the columns")
-    header, *rows = lines
-    surplus = [",".join(row[len(header) :]) for row in rows]
-    table = [(row + [""] * len(header))[: len(header)] for row in rows]
-    if any(surplus):
-        header, table = [*header, _SURPLUS], [[*row, more] for row, more in zip(table, surplus, strict=True)]
-    return pd.DataFrame(table, columns=header, dtype=str)
+    read: Callable[[Path, int | None], pd.DataFrame] = _formats().get(path.suffix.lower(), csv_file.read)
+    return read(path, most_bytes)
 
 
-_MOST_LONG = 2**31 - 1
-"""Characters of a cell: what a C long holds everywhere. Thousands of listed dates are valid; the size of the file bounds them."""
+@cache
+def _formats() -> dict[str, Any]:
+    """The functions that read files of trades, by the suffix of their names."""
+    package = importlib.import_module("greeks.portfolio.formats")
+    modules = [importlib.import_module(f"{package.__name__}.{m.name}") for m in pkgutil.iter_modules(package.__path__)]
+    return {suffix: module.read for module in modules for suffix in module.SUFFIXES}
 
 
 def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estimator) -> Portfolio:
@@ -212,7 +199,7 @@ def read_portfolio(frame: pd.DataFrame, market: MarketData, *, estimator: Estima
 def _columns(frame: pd.DataFrame) -> tuple[dict[str, int], tuple[str, ...]]:
     """Where each known column stands, and the names of the others."""
     names = [cells.text(name).lower() for name in frame.columns]
-    known = {*REQUIRED, *OPTIONAL, _SURPLUS, *(field.name for family in families().values() for field in _fields(family))}
+    known = {*REQUIRED, *OPTIONAL, SURPLUS, *(field.name for family in families().values() for field in _fields(family))}
     if twice := sorted(name for name, count in Counter(names).items() if count > 1 and name in known):
         raise InvalidInput("columns", ", ".join(twice), "must stand in the table once each")
     if missing := [name for name in REQUIRED if name not in names]:
@@ -243,7 +230,7 @@ def _row(number: int, row: Row, counts: Counter[str], market: MarketData, defaul
             contract=_value_or("", lambda: one_of("contract", cells.word("contract", row["contract"]), families())),
             quantity=_value_or(math.nan, lambda: cells.number("quantity", row["quantity"])),
             model=_value_or("", lambda: _kind(row, market)),
-            field=error.field if error.field != _SURPLUS else "row",
+            field=error.field if error.field != SURPLUS else "row",
             value=cells.excerpt(error.value if given is None else given),
             reason=error.reason,
         )
@@ -268,8 +255,8 @@ def _kind(row: Row, market: MarketData) -> str:
 
 
 def _position(number: int, row: Row, counts: Counter[str], market: MarketData, default: Estimator) -> Position:
-    if row.get(_SURPLUS) is not None:
-        raise InvalidInput(_SURPLUS, row[_SURPLUS], "has more cells than the table has columns")
+    if row.get(SURPLUS) is not None:
+        raise InvalidInput(SURPLUS, row[SURPLUS], "has more cells than the table has columns")
     trade_id, book, underlying = (cells.name(field, row[field]) for field in ("trade_id", "book", "underlying"))
     if counts[cells.text(row["trade_id"])] > 1:
         raise InvalidInput("trade_id", trade_id, "is a duplicate: all rows of this id are left out")
@@ -307,7 +294,7 @@ def _terms(family: type[Contract], row: Row, market: MarketData) -> dict[str, An
     hints = get_type_hints(family)
     lists_dates = any(field.metadata.get("dates") and hints[name] is not float for name, field in own.items())
     for name, value in row.items():
-        if value is not None and name not in own and name not in REQUIRED and name not in ("estimator", "model", _SURPLUS):
+        if value is not None and name not in own and name not in REQUIRED and name not in ("estimator", "model", SURPLUS):
             if (name == "expiry" and lists_dates) or _is_explicit_default(name, value):
                 continue
             raise InvalidInput(name, value, f"does not belong to {family.family} contracts")

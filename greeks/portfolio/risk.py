@@ -29,6 +29,7 @@ from greeks.portfolio.batch import (
     threads_used,
 )
 from greeks.portfolio.batch_sums import BatchSums
+from greeks.portfolio.columns import columns
 from greeks.portfolio.limits import LIMITS, Limits, load_of
 from greeks.portfolio.market_data import MarketData, Underlying
 from greeks.portfolio.read_trades import Reject, read_portfolio
@@ -180,7 +181,7 @@ def risk_run(
         if greeks is not None or _defined(name, kinds.get(row.model) if isinstance(row, Reject) else row.model)
     )
     terms = list[Term]()
-    frame = table(_cells_and_terms(lines, wanted, terms), COLUMNS)
+    frame = table(_cells_and_terms(lines, wanted, terms), columns())
     clock.lap("verdicts")
     summed = totals(terms, sums)
     clock.lap("totals")

@@ -13,9 +13,10 @@ from greeks.estimators.base import Estimator, PathEstimator
 from greeks.estimators.likelihood_ratio import LikelihoodRatio
 from greeks.estimators.natural_size import natural_sizes
 from greeks.greek import Greek, greek
-from greeks.portfolio.batch import FAILED, OK, TERMS, Question, described, failure, scenario_of, terms_of
+from greeks.portfolio.batch import FAILED, OK, Question, described, failure, scenario_of, terms_of
 from greeks.portfolio.batch_sums import BatchSums
 from greeks.portfolio.cells import excerpt
+from greeks.portfolio.columns import blank, columns, filled
 from greeks.portfolio.desk_units import desk
 from greeks.portfolio.read_trades import Position, Reject
 from greeks.portfolio.totals import Term
@@ -33,39 +34,7 @@ FEWER, FEWEST = 8, 2**12
 NOT_FINITE, UNDEFINED = "not finite", "not defined: "
 """Further statuses; "not finite" makes a trade a failed one, as "failed: " does."""
 
-COLUMNS = (
-    *(*TERMS, "greek", "value", "stderr", "resolved", "bias", "bias_stderr", "unit", "unit_value", "unit_stderr"),
-    *("desk_greek", "desk_value", "desk_stderr", "desk_unit", "requested", "estimator", "model", "vol", "paths"),
-    *(
-        "check",
-        "check_value",
-        "z",
-        "resolves",
-        "verdict",
-        "lr_value",
-        "lr_stderr",
-        "lr_z",
-        "lr_verdict",
-        "status",
-        "note",
-        "terms",
-    ),
-)
-
-_TEXTS = (
-    "unit",
-    "desk_greek",
-    "desk_unit",
-    "requested",
-    "estimator",
-    "model",
-    "check",
-    "verdict",
-    "lr_verdict",
-    "status",
-    "note",
-)
-
+COLUMNS = columns()
 
 _NO_SECOND, _SAME_PAYOFFS = "no second method answers", "every path estimator averages the same payoffs"
 
@@ -309,7 +278,7 @@ class Case:
 
     def line(self, name: str, limit: float) -> AffineSummary:
         """The report's row."""
-        position, cells = self.position, _blank() | terms_of(self.position)
+        position, cells = self.position, blank() | terms_of(self.position)
         cells |= {"requested": position.estimator.name, "estimator": position.estimator.name, "model": position.model.kind}
         cells |= {"vol": position.model.scale("vol"), "terms": position.terms}
         if name in self.undefined:
@@ -322,11 +291,10 @@ class Case:
             status = self.failures[name].status
             return AffineSummary(cells=cells | {"status": status}, status=status)
         answer, method = self.found[name], self.methods[name].name
-        estimate, size = answer.estimates[name, method], abs(position.quantity)
-        value, stderr, factor = position.quantity * estimate.value, size * estimate.stderr, desk(greek).factor(spot)
-        cells |= {"value": value, "stderr": stderr, "unit_value": estimate.value, "unit_stderr": estimate.stderr}
-        cells |= {"bias": size * estimate.bias, "bias_stderr": size * estimate.bias_stderr, "resolved": estimate.resolved}
-        cells |= {"desk_value": value * factor, "desk_stderr": stderr * factor, "paths": estimate.paths, "status": OK}
+        estimate = answer.estimates[name, method]
+        factor = desk(greek).factor(spot)
+        cells |= dict(filled(position, greek, estimate))
+        cells |= {"desk_value": cells["value"] * factor, "desk_stderr": cells["stderr"] * factor, "status": OK}
         cells |= {"estimator": estimate.estimator if isinstance(self.methods[name], Chosen) else method}
         verdict = self._verdict(name, limit)
         cells |= verdict | self._witnessed(name, limit)
@@ -418,7 +386,7 @@ def _by_formula(method: Estimator, greek: str) -> bool:
 def rejected_line(row: Reject, known: Greek) -> AffineSummary:
     """The row of a trade that could not be read."""
     status = failure(row)
-    return AffineSummary(cells=_blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
+    return AffineSummary(cells=blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
 
 
 def term_of(line: AffineSummary, known: Greek) -> Term:
@@ -458,12 +426,6 @@ def _joined(*notes: str) -> str:
         if note and not any(note in before for before in kept):
             kept.append(note)
     return "; ".join(kept)
-
-
-def _blank() -> dict[str, Any]:
-    """A row without anything in it."""
-    cells: dict[str, Any] = dict.fromkeys(COLUMNS, math.nan)
-    return cells | dict.fromkeys((*_TEXTS, "terms"), "") | {"paths": 0, "resolved": False}
 
 
 def _units(name: str, known: Greek | None) -> dict[str, Any]:

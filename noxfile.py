@@ -1,4 +1,4 @@
-"""The fast tests with the oldest allowed and with the newest dependencies: ``nox -s oldest newest``.
+"""The fast tests with the oldest allowed and with the newest dependencies: ``nox -s oldest newest``; their coverage: ``nox -s coverage``.
 
 What is oldest is read from the lower bounds in ``pyproject.toml`` and stands nowhere else.
 """
@@ -64,3 +64,10 @@ def newest(session: nox.Session) -> None:
     """Every dependency, and theirs, as new as there is."""
     session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[test]")
     fast_tests(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The fast tests with line and branch coverage of Python code; compiled kernels are left out."""
+    session.install("-e", ".[test]")
+    session.run("pytest", "--cov", "--cov-report", "term", *(session.posargs or ["-q", "-n", "auto"]))

@@ -178,7 +178,7 @@ def _assert_complete(frame, greeks, rows, failed):
 
 @pytest.mark.parametrize("examples", budget.sizes("GREEKS_CAMPAIGN_BOOKS", fast=6, slow=500))
 def test_every_row_of_any_typed_table_ends_in_results_or_an_error_with_a_field(examples, request):
-    fast, counts = "fast" in request.grid_point.name, Counter()
+    fast, counts = "fast" in request.node.name, Counter()
 
     @given(table=tables(cells), data=st.data())
     def fuzz(table, data):
@@ -320,6 +320,6 @@ def test_any_mutated_file_ends_in_an_exit_code_and_touches_nothing_else(examples
             assert not any(marks.is_ours(name) for name in output.names("out")), note
         counts[which, code] += 1
 
-    _campaign(fuzz, examples, fixed="fast" in request.grid_point.name)
+    _campaign(fuzz, examples, fixed="fast" in request.node.name)
     print(dict(counts))
     assert {code for _, code in counts} >= {1, 3}

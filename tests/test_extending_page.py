@@ -200,6 +200,36 @@ def test_autocallable_has_the_greeks_of_quadrature(page):
         sensitivities(page["note"], GBM(vol=VOL), MARKET, greeks=("delta",), estimator=Pathwise())
 
 
+@pytest.mark.parametrize("contract", ["note", "seasoned"])
+def test_every_estimator_that_answers_is_right(page, contract):
+    """Also those that nobody thought of when the contract was written; the others refuse."""
+    names, most = ("price", "vega", "rho"), (0.2, 2.0, 1.0)
+    if contract == "note":
+        h = 1e-4
+        truth = [note_value()]
+        truth += [(note_value(**{p: x + h}) - note_value(**{p: x - h})) / (2.0 * h) for p, x in (("vol", VOL), ("rate", RATE))]
+    else:
+        exact = sensitivities(
+            page["seasoned"], page["gbm"], MARKET, greeks=names, estimator=Pathwise(), plan=Plan(paths=2**20, seed=9)
+        )
+        truth = [exact[name].value for name in names]
+    answered = set()
+    for keyword, estimator in estimators().items():
+        try:
+            found = sensitivities(
+                page[contract], page["gbm"], MARKET, greeks=names, estimator=estimator, plan=Plan(paths=2**16, seed=7)
+            )
+        except NotApplicable:
+            continue
+        answered.add(keyword)
+        for name, value, size in zip(names, truth, most, strict=True):
+            slack = 0.002 * abs(value)  # of the long run, and of a method's bias
+            assert abs(found[name].value - value) < 4.0 * found[name].stderr + found[name].bias + slack, (keyword, name)
+            assert found[name].stderr < size, (keyword, name)
+    assert {"auto", "best", "likelihood_ratio", "finite_difference", "importance_sampling"} <= answered
+    assert ("pathwise" in answered) == (contract == "seasoned")
+
+
 SIZES = {"price": 0.1, "delta": 0.01, "gamma": 0.001, "vega": 1.0, "rho": 1.0, "theta": 0.2, "vanna": 0.06}
 
 

@@ -33,7 +33,7 @@ from greeks.portfolio.columns import columns
 from greeks.portfolio.limits import LIMITS, Limits, load_of
 from greeks.portfolio.market_data import MarketData, Underlying
 from greeks.portfolio.read_trades import Reject, read_portfolio
-from greeks.portfolio.risk_case import COLUMNS, UNDEFINED, AffineSummary, Case, case_of, few_paths, rejected_line, term_of
+from greeks.portfolio.risk_case import COLUMNS, UNDEFINED, Case, ReportRow, case_of, few_paths, rejected_line, term_of
 from greeks.portfolio.totals import Term, totals
 from greeks.validation.crosscheck import threshold
 from pricers.engine.plan import Plan
@@ -216,9 +216,7 @@ def risk_run(
     )
 
 
-def _cells_and_terms(
-    lines: Iterable[AffineSummary], known: Mapping[str, Greek], terms: list[Term]
-) -> Iterator[Mapping[str, Any]]:
+def _cells_and_terms(lines: Iterable[ReportRow], known: Mapping[str, Greek], terms: list[Term]) -> Iterator[Mapping[str, Any]]:
     """The cells of each line, once its part of the totals has been added to ``terms``: no line is kept."""
     for line in lines:
         if not line.status.startswith(UNDEFINED):

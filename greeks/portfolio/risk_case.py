@@ -26,7 +26,7 @@ from pricers.engine.estimate import Estimate
 from pricers.engine.plan import Plan
 from pricers.errors import InvalidInput
 
-__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "AffineSummary", "Case", "case_of", "few_paths", "rejected_line", "term_of"]
+__all__ = ["COLUMNS", "NOT_FINITE", "UNDEFINED", "Case", "ReportRow", "case_of", "few_paths", "rejected_line", "term_of"]
 
 FEWER, FEWEST = 8, 2**12
 """A check on few paths has an eighth of the plan's, but 4,096 at least."""
@@ -50,7 +50,7 @@ class _Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class AffineSummary:
+class ReportRow:
     """A row of the report, and what a total needs of it besides.
 
     Attributes
@@ -276,20 +276,18 @@ class Case:
             return 0
         return sum(self._usable(name, other) for other in self._others(name))
 
-    def line(self, name: str, limit: float) -> AffineSummary:
+    def line(self, name: str, limit: float) -> ReportRow:
         """The report's row."""
         position, cells = self.position, blank() | terms_of(self.position)
         cells |= {"requested": position.estimator.name, "estimator": position.estimator.name, "model": position.model.kind}
         cells |= {"vol": position.model.scale("vol"), "terms": position.terms}
         if name in self.undefined:
-            return AffineSummary(
-                cells=cells | _units(name, None) | {"status": UNDEFINED + self.undefined[name]}, status=UNDEFINED
-            )
+            return ReportRow(cells=cells | _units(name, None) | {"status": UNDEFINED + self.undefined[name]}, status=UNDEFINED)
         greek, spot = self.greeks[name], position.market.spot
         cells |= _units(name, greek)
         if name in self.failures:
             status = self.failures[name].status
-            return AffineSummary(cells=cells | {"status": status}, status=status)
+            return ReportRow(cells=cells | {"status": status}, status=status)
         answer, method = self.found[name], self.methods[name].name
         estimate = answer.estimates[name, method]
         factor = desk(greek).factor(spot)
@@ -299,7 +297,7 @@ class Case:
         verdict = self._verdict(name, limit)
         cells |= verdict | self._witnessed(name, limit)
         cells["note"] = _joined(greek.note, *self.notes, estimate.note, verdict["note"])
-        return AffineSummary(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), sampled=estimate.paths > 0)
+        return ReportRow(cells=cells, status=OK, spot=spot, size=self.sizes.get(name, math.nan), sampled=estimate.paths > 0)
 
     def _verdict(self, name: str, limit: float) -> dict[str, Any]:
         """What the independent method says of a number."""
@@ -383,13 +381,13 @@ def _by_formula(method: Estimator, greek: str) -> bool:
     return isinstance(method, Chosen) and greek in method.formulas
 
 
-def rejected_line(row: Reject, known: Greek) -> AffineSummary:
+def rejected_line(row: Reject, known: Greek) -> ReportRow:
     """The row of a trade that could not be read."""
     status = failure(row)
-    return AffineSummary(cells=blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
+    return ReportRow(cells=blank() | terms_of(row) | _units(known.name, known) | {"status": status}, status=status)
 
 
-def term_of(line: AffineSummary, known: Greek) -> Term:
+def term_of(line: ReportRow, known: Greek) -> Term:
     """A row's part of the totals; without a number where it has none."""
     cells, answered = line.cells, line.status == OK
     return Term(

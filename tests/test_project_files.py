@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from greeks.portfolio.columns import columns
 from pricers.version import __version__
 
 ROOT = Path(__file__).parents[1]
@@ -59,3 +60,8 @@ def test_files_that_a_page_names_are_there(page):
     assert len(named) > 3
     missing = [name for name in (*named, *links) if not (ROOT / name).exists()]
     assert not missing
+
+
+def test_every_column_of_a_report_is_explained():
+    named = set(re.findall(r"`([a-z_]+)`", text("data/README.md")))
+    assert not set(columns()) - named

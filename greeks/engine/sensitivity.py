@@ -141,7 +141,7 @@ def _precise(task: GreekTask, plan: Plan, threads: int | None) -> list[Estimate]
         found = _estimates(task, plan, threads)
         following = _following(plan, task, [e for e in found if e.greek in targets])
         if following is None:
-            return [_score_term(e, targets) for e in found]
+            return [_with_target(e, targets) for e in found]
         plan = following
 
 
@@ -196,7 +196,7 @@ def _largest(plan: Plan) -> int:
     return fits if fits <= plan.max_paths else plan.sampling.fitting(plan.max_paths // 2)
 
 
-def _score_term(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
+def _with_target(estimate: Estimate, targets: Mapping[str, float]) -> Estimate:
     if estimate.greek not in targets:
         return estimate
     target = targets[estimate.greek]

@@ -115,7 +115,7 @@ def _wider(share: float) -> float:
 
 
 _Terms = dict[Scenario, float]
-"""Scenes and what the present value of each is multiplied by."""
+"""Scenarios and what the present value of each is multiplied by."""
 
 
 def _difference(scenario: Scenario, steps: Mapping[str, float], greek: Greek, last: float) -> _Terms:

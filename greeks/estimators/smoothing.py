@@ -86,7 +86,9 @@ def smoothed_payoff(method: str, greek: Greek, contract: Contract, scenario: Sce
     discontinuity = contract.discontinuity
     if discontinuity is None:
         why = (
-            f"a {contract.family} payoff does not say where" if contract.discontinuous else f"a {contract.family} payoff has none"
+            f"the {contract.family} payoff does not say where"
+            if contract.discontinuous
+            else f"the {contract.family} payoff has none"
         )
         instead = "LikelihoodRatio()" if contract.discontinuous else "Pathwise()"
         raise NotApplicable(f"{method} spreads a payoff's jump, and {why}; use {instead}")

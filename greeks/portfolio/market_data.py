@@ -358,7 +358,7 @@ def _underlying(files: _Files, name: str, entry: Any, valuation: dt.date) -> Und
         raise InvalidInput(f"{where} vol", entry.get("vol"), "or surface must be given, one of the two")
     surface, curve = _surface(files, where, entry["surface"]) if "surface" in entry else (None, None)
     market = _market(where, entry, valuation, curve)
-    with _score_term(where):
+    with _placed(where):
         kind = cells.word("model", entry["model"]) if "model" in entry else ""
         return Underlying(market=market, vol=surface or entry.get("vol"), default_model=kind, **carried)
 
@@ -368,7 +368,7 @@ def _market(where: str, entry: Mapping[str, Any], valuation: dt.date, curve: Zer
     if len(rates) != 1:
         text = " and ".join(rates) or None
         raise InvalidInput(f"{where} rate", text, "must be given once, as rate, zero_curve or the surface's column zero_rate")
-    with _score_term(where):
+    with _placed(where):
         rate = curve or (_zero_curve(entry["zero_curve"], valuation) if "zero_curve" in entry else entry["rate"])
         return Market(spot=entry["spot"], rate=rate, dividend=entry.get("dividend", 0.0))
 
@@ -389,12 +389,12 @@ def _parameters(files: _Files, where: str, kind: str, given: Any) -> Model:
     _only(where, given, names)
     if missing := [name for name in names if name not in given]:
         raise InvalidInput(f"{where} {missing[0]}", None, "is missing")
-    with _score_term(where):
+    with _placed(where):
         return read(given)
 
 
 @contextlib.contextmanager
-def _score_term(where: str) -> Iterator[None]:
+def _placed(where: str) -> Iterator[None]:
     """Errors that say where what is wrong stands."""
     try:
         yield
@@ -456,7 +456,7 @@ def read_surface(path: str | Path, *, most_bytes: int | None = inputs.MOST_BYTES
             raise InvalidInput(f"{at}, zero_rate", rate[0], f"must be one for an expiry, and was {zero[days]:g}")
     expiries = sorted(smiles)
     times = tuple(days / DAYS_PER_YEAR for days in expiries)
-    with _score_term(f"{path}:"):
+    with _placed(f"{path}:"):
         surface = ImpliedVolSurface(
             times=times,
             strikes=tuple(tuple(sorted(smiles[days])) for days in expiries),

@@ -54,7 +54,7 @@ class Contract(ABC):
     @property
     def gradient_lacks_because(self) -> str:
         """Why the payoff has no pathwise derivative, where it has none."""
-        return f"a {self.family} payoff jumps"
+        return f"the {self.family} payoff jumps"
 
     @property
     def uses_initial_spot(self) -> bool:
@@ -136,4 +136,4 @@ class Contract(ABC):
         NotApplicable
             Where the payoff may jump, or does not depend on it.
         """
-        raise NotApplicable(f"a {self.family} payoff has no derivative by today's spot itself; use FiniteDifference()")
+        raise NotApplicable(f"the {self.family} payoff has no derivative by today's spot itself; use FiniteDifference()")

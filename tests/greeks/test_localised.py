@@ -129,9 +129,9 @@ def test_what_they_refuse(estimator):
     def ask(contract, name="delta", asked=estimator):
         found(contract, asked, (name,))
 
-    with pytest.raises(NotApplicable, match=r"a european payoff has none; use Pathwise\(\)"):
+    with pytest.raises(NotApplicable, match=r"the european payoff has none; use Pathwise\(\)"):
         ask(European(option="call", strike=100.0, expiry=1.0))
-    with pytest.raises(NotApplicable, match=r"a barrier payoff has none; use Pathwise\(\)"):
+    with pytest.raises(NotApplicable, match=r"the barrier payoff has none; use Pathwise\(\)"):
         ask(cases.EXACT["touched down-and-in call"])
     with pytest.raises(NotApplicable, match=r"does not say where; use LikelihoodRatio\(\)"):
         ask(PathFunction(lambda spot: 1.0 * (spot[-1] > 100.0), times=(1.0,), over="paths"))

@@ -21,9 +21,9 @@ from greeks.expectation import (
 )
 
 
-def gauss_legendre(edges, grid_points=60):
+def gauss_legendre(edges, nodes=60):
     """Nodes and weights of a rule on each panel between the edges."""
-    x, w = np.polynomial.legendre.leggauss(grid_points)
+    x, w = np.polynomial.legendre.leggauss(nodes)
     left, right = np.array(edges[:-1]), np.array(edges[1:])
     half = 0.5 * (right - left)[:, None]
     return (left[:, None] + half * (x + 1.0)).ravel(), (half * w).ravel()
@@ -53,7 +53,7 @@ class Family:
     exponential: Callable[[Any], Any] = decay
     level: float = 1.0
 
-    def grid_points(self, *cuts):
+    def nodes(self, *cuts):
         """Values and weights, the edges refined by the places where a function is not smooth."""
         if not self.edges:
             return np.arange(self.last + 1.0), np.ones(self.last + 1)
@@ -61,7 +61,7 @@ class Family:
 
     def mean(self, function, distribution=None):
         """E[function(X)]."""
-        x, weights = self.grid_points(self.level)
+        x, weights = self.nodes(self.level)
         density = np.exp((distribution or self.distribution).log_prob(x))
         return float(np.sum(weights * density * function(x)))
 

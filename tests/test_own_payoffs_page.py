@@ -19,8 +19,8 @@ def test_the_examples_print_what_stands_below_them():
             printed = ""
             continue
         assert not printed, printed
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
+        buffer = io.StringIO()
+        with contextlib.redirect_stdout(buffer):
             exec(block, names)
-        printed = printed.getvalue()
+        printed = buffer.getvalue()
     assert not printed

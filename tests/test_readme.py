@@ -13,11 +13,11 @@ def test_the_ten_lines_print_what_stands_below_them():
         re.findall(r"```python\n(.*?)```", README, re.S),
         re.findall(r"```text\n(.*?)```", README, re.S),
     )
-    printed = io.StringIO()
+    buffer = io.StringIO()
     names: dict[str, object] = {}
-    with contextlib.redirect_stdout(printed):
+    with contextlib.redirect_stdout(buffer):
         exec(code, names)
-    assert printed.getvalue() == printed
+    assert buffer.getvalue() == printed
     for other in others:
         exec(other, names)
 

@@ -41,7 +41,7 @@ class Stops:
 def stoppable() -> Iterator[Stops]:
     """Both signals raise in the main thread until the end of the block.
 
-    A signal that is ignored stays ignored (a shell's background task ignores SIGINT), and so does a handler that a caller installed.
+    A signal that is ignored stays ignored (a shell's background job ignores SIGINT), and so does a handler that a caller installed.
     """
     stops = Stops()
     defaults: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}

@@ -174,7 +174,7 @@ def test_run_that_is_stopped_leaves_the_report_before_it(there, sign, code):
     assert main(["report", *COMMON]) == 0
     before = {path.name: path.read_bytes() for path in Path("out").iterdir()}
     endless = [*COMMON[:5], "--paths", str(2**30), "--threads", "2"]
-    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background task does not
+    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
     program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     with subprocess.Popen(
         [sys.executable, "-c", program, "report", *endless],

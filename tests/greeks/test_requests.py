@@ -94,7 +94,7 @@ def test_no_paths_outlive_their_block(model, monkeypatch):
             alive.add(self)
             most[0] = max(most[0], len(alive))
 
-    module = "gbm" if isinstance(model, GBM) else "heston"
+    module = "gbm.gbm" if isinstance(model, GBM) else "heston.heston"
     monkeypatch.setattr(f"pricers.models.{module}.Paths", Watched)
     gc.collect()
     gc.disable()

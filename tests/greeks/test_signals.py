@@ -23,7 +23,7 @@ CODES = {signal.SIGINT: (130, "interrupted"), signal.SIGTERM: (143, "terminated"
 
 @pytest.fixture(autouse=True)
 def _as_in_the_foreground():
-    """SIGINT is heeded, also where the tests run as a shell's background task, which ignores it."""
+    """SIGINT is heeded, also where the tests run as a shell's background job, which ignores it."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -43,7 +43,7 @@ def _report(*more):
 
 @pytest.mark.parametrize("sign", CODES)
 def test_process_that_is_asked_to_end_says_so_and_leaves_nothing(there, sign):
-    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background task does not
+    heeding = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # which a shell's background job does not
     program = f"import signal, greeks.commands.cli; {heeding}; raise SystemExit(greeks.commands.cli.main())"
     command = ["report", "book.csv", "--market", "market.toml", "--out", "a/b/out", "--paths", str(2**34), "--threads", "2"]
     before = output.snapshot(there)

@@ -193,7 +193,7 @@ def test_a_function_of_the_wrong_shape_is_refused():
         (lambda: Barrier(option="call", strike=1.0, barrier=1.0, kind="up-and-in", monitoring=DATES, rebate=-1.0), "rebate"),
         (lambda: Barrier(option="call", strike=1.0, barrier=1.0, kind="up-and-in", monitoring=DATES, touched="no"), "touched"),
         (lambda: PathFunction(3, times=DATES), "function"),
-        (lambda: PathFunction(max, times=DATES, over="paths"), "over"),
+        (lambda: PathFunction(max, times=DATES, over="columns"), "over"),
         (lambda: PathFunction(max, times=DATES, strike="x"), "strike"),
         (lambda: Plan(paths=1), "paths"),
         (lambda: Plan(paths=2.0**16), "paths"),
@@ -214,3 +214,11 @@ def test_a_schedule_ends_exactly_at_expiry():
     assert len(dates) == 52
     assert dates[-1] == 0.7
     assert np.diff((0.0, *dates)) == pytest.approx(np.full(52, 0.7 / 52), rel=1e-12)
+
+
+def test_older_name_of_functions_over_paths_is_still_understood():
+    old, new = (
+        PathFunction(lambda spot, strike: spot[-1] - strike, times=DATES, over=over, strike=1.0) for over in ("lanes", "paths")
+    )
+    assert (old.over, new.over) == ("paths", "paths")
+    assert np.array_equal(old.payoff(PATHS), new.payoff(PATHS))

@@ -44,10 +44,16 @@ def needs_initial_spot_term(greek: Greek, contract: Contract) -> bool:
     Raises
     ------
     NotApplicable
-        Where that derivative is not enough: for a payoff that may jump, and for gamma, which would differentiate the payoff twice.
+        Where that derivative is not enough: for a payoff that may jump, for payments before the last date, and for gamma, which would
+        differentiate the payoff twice.
     """
     if not contract.uses_initial_spot or "spot" not in greek.parameters:
         return False
+    if contract.pays_early:
+        raise NotApplicable(
+            f"{greek.name} of payments before the last date that depend on today's spot itself has no score: use FiniteDifference(), or "
+            "give the reference spot as a term, which then stays as it is"
+        )
     if greek.parameters == ("spot", "spot"):
         raise NotApplicable(
             f"{greek.name} of a payoff that depends on today's spot itself has no score: use FiniteDifference(), or give the reference "

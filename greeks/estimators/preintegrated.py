@@ -215,7 +215,7 @@ class Preintegrated(PathEstimator):
 
     def sample_spec(self, greek: Greek, contract: Contract, scenario: Scenario, plan: Plan) -> SampleSpec:
         """See `PathEstimator.sample_spec`; for claims on an average, first derivatives and gamma."""
-        claim = contract.on_average
+        claim = contract.on_average if not contract.pays_early else None
         if claim is None:
             raise NotApplicable(
                 f"preintegration is for options and digitals on an average, not {contract.family}; use LikelihoodRatio()"

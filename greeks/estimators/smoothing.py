@@ -83,6 +83,10 @@ def smoothed_payoff(method: str, greek: Greek, contract: Contract, scenario: Sce
     NotApplicable
         Where the payoff does not say where it jumps, or this Greek would differentiate it twice.
     """
+    if contract.pays_early:
+        raise NotApplicable(
+            f"{method} is for payoffs at the last date, and {contract.family} may pay before; use LikelihoodRatio()"
+        )
     discontinuity = contract.discontinuity
     if discontinuity is None:
         why = (

@@ -77,6 +77,11 @@ class Contract(ABC):
         return ()
 
     @property
+    def pays_early(self) -> bool:
+        """Whether it may pay before the last date: it has `cash_flows` of its own."""
+        return type(self).cash_flows is not Contract.cash_flows
+
+    @property
     def largest_payment(self) -> float:
         """The most that can be paid at the last date; infinite where there is no bound, or payments before it."""
         return math.inf

@@ -1,4 +1,4 @@
-"""How a contract's worth moves: Greeks, each with its standard error and independent methods beside it."""
+"""How a contract's value moves: Greeks, each with its standard error and independent methods beside it."""
 
 from typing import TYPE_CHECKING
 

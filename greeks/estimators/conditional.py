@@ -21,7 +21,7 @@ from pricers.models.scenario import Scenario
 from pricers.paths.paths import Paths, Steps
 from pricers.paths.row_operations import empty
 
-__all__ = ["Claim", "Conditional", "TotalReturn", "select_greek", "today", "total_return"]
+__all__ = ["Claim", "Conditional", "TotalReturn", "select_greek", "total_return", "value_and_derivatives"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -57,7 +57,7 @@ class Claim(NamedTuple):
         return self.edges, self.image is not None, *(self.image or (0.0, 0.0))
 
     def value(self, y: FloatArray, variance: FloatArray) -> FloatArray:
-        """Worth, first and second derivative by y, and by power, [4, path], where the last log-spot is normal with mean y."""
+        """Value, first and second derivative by y, and by power, [4, path], where the last log-spot is normal with mean y."""
         out = empty((4, len(y)))
         values(*self.numbers, y, np.broadcast_to(variance, y.shape).copy(), out)
         return out
@@ -94,8 +94,8 @@ def total_return(path: Paths, *parameters: str) -> TotalReturn:
     return total
 
 
-def today(claim: Claim, total: TotalReturn, tilts: FloatArray | None = None) -> FloatArray:
-    """Worth given the path of the variance, its second derivative by the spot and its first derivatives, [2 + p, path or 1].
+def value_and_derivatives(claim: Claim, total: TotalReturn, tilts: FloatArray | None = None) -> FloatArray:
+    """Value given the path of the variance, its second derivative by the spot and its first derivatives, [2 + p, path or 1].
 
     Undiscounted; the first parameter is the spot, and tilts [p] are the derivatives of the image's power.
     """
@@ -149,7 +149,7 @@ class Conditional(PathEstimator):
             (path,) = paths
             moved, total = path.steps(*greek.parameters).parameters, total_return(path, *greek.parameters)
             key = "conditional", contract, moved
-            rows = path.once(key, lambda: path.discounting.factor() * today(claim, total))
+            rows = path.once(key, lambda: path.discounting.factor() * value_and_derivatives(claim, total))
             out[0] = select_greek(rows, moved, greek, path)
 
         return SampleSpec(scenarios=(scenario,), samples=samples, exact_if_constant=True)

@@ -1,4 +1,4 @@
-"""Claims of known worth as controls."""
+"""Claims of known value as controls."""
 
 from __future__ import annotations
 

@@ -286,7 +286,7 @@ class Searched(PathEstimator):
 
 
 def _fill_noise(parameters: tuple[str, ...], path: Paths, still: Paths, paid: FloatArray, block: Block, out: FloatArray) -> None:
-    """The controls by paths without what coordinates do not see; zeros where the model does not lay open its steps."""
+    """The controls by paths without what coordinates do not see; zeros where the model has no log-return steps."""
     weight = block.weights()[0]
     if "spot" in parameters:
         _first_noise(weight, paid, path.score("spot"), still.score("spot"), out)

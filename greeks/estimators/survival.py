@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from greeks.estimators.base import GAMMA, PathEstimator, SampleSpec
-from greeks.estimators.conditional import Claim, TotalReturn, select_greek, today, total_return
+from greeks.estimators.conditional import Claim, TotalReturn, select_greek, total_return, value_and_derivatives
 from greeks.estimators.kernels.survival import first_touches
 from greeks.greek import Greek
 from pricers.contracts.barrier import Barrier
@@ -116,13 +116,13 @@ def _sampled(contract: Barrier, steps: Steps, total: TotalReturn) -> FloatArray:
     gone[2:] += slope[:, 2]
     if steps.second_order:
         gone[1] += second[2]
-    plain = today(claim, total, tilts) - gone
+    plain = value_and_derivatives(claim, total, tilts) - gone
     out = np.stack([plain, survived - plain])
     if contract.out:
         out[0, 0] += contract.rebate
     else:
         out *= -1.0
-        out[0] += today(Claim.vanilla(contract.option, contract.strike), total)
+        out[0] += value_and_derivatives(Claim.vanilla(contract.option, contract.strike), total)
     return out
 
 

@@ -92,7 +92,7 @@ class Asian(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return exercise(self.option, self.mean.line(paths), self.strike)
+        return exercise(self.option, self.mean.affine_summary(paths), self.strike)
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""

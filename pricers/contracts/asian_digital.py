@@ -109,4 +109,4 @@ class AsianDigital(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return cash_if(self.option, self.mean.line(paths), self.strike, self.cash)
+        return cash_if(self.option, self.mean.affine_summary(paths), self.strike, self.cash)

@@ -78,15 +78,19 @@ class Average:
         """What the average cannot end below, whatever the fixings to come."""
         return self.past_part if self.arithmetic else 0.0
 
-    def line(self, paths: Paths) -> AffineSummary:
+    def affine_summary(self, paths: Paths) -> AffineSummary:
         """`value`, as a line in what the paths know."""
-        return self._with_past(paths.line("mean")) if self.arithmetic else AffineSummary(0.0, 1.0, self.value(paths))
+        return self._with_past(paths.affine_summary("mean")) if self.arithmetic else AffineSummary(0.0, 1.0, self.value(paths))
 
     def value(self, paths: Paths) -> FloatArray:
         """The average over past and future fixings, [path]."""
         if not self.past_fixings:
             return paths.mean if self.arithmetic else paths.geometric_mean
-        return self.line(paths).array() if self.arithmetic else self._with_past(paths.line("log_mean")).exponentials()
+        return (
+            self.affine_summary(paths).array()
+            if self.arithmetic
+            else self._with_past(paths.affine_summary("log_mean")).exponentials()
+        )
 
     def _with_past(self, future: AffineSummary) -> AffineSummary:
         """The average of past and future fixings (geometric: its logarithm) from that of the future ones."""

@@ -117,7 +117,11 @@ class Barrier(Contract):
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
         if self.touched:
-            return np.full(paths.n_paths, self.rebate) if self.out else exercise(self.option, paths.line("last"), self.strike)
+            return (
+                np.full(paths.n_paths, self.rebate)
+                if self.out
+                else exercise(self.option, paths.affine_summary("last"), self.strike)
+            )
         extreme = paths.minimum if self.down else paths.maximum
         return exercise_unless(
             self.option,

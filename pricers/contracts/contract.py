@@ -73,7 +73,7 @@ class Contract(ABC):
 
     @property
     def control_claims(self) -> tuple[Contract, ...]:
-        """Simpler claims on the same dates, or the last, that pay something alike; their worth may be known by formula."""
+        """Simpler claims on the same dates, or the last, that pay something alike; their value may be known by formula."""
         return ()
 
     @property

@@ -82,4 +82,4 @@ class Digital(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return cash_if(self.option, paths.line("log_last"), math.log(self.strike), self.cash)
+        return cash_if(self.option, paths.affine_summary("log_last"), math.log(self.strike), self.cash)

@@ -66,7 +66,7 @@ class European(Contract):
 
     def payoff(self, paths: Paths) -> FloatArray:
         """See `Contract.payoff`."""
-        return exercise(self.option, paths.line("last"), self.strike)
+        return exercise(self.option, paths.affine_summary("last"), self.strike)
 
     def derivative(self, paths: Paths, parameter: str) -> FloatArray:
         """See `Contract.derivative`."""

@@ -175,7 +175,7 @@ class Law(ABC):
     def tangent(self, parameter: str) -> FloatArray:
         r""":math:`\partial \ln S_k/\partial p` along each path at fixed normals, [time, path] or [time, 1]."""
 
-    def line(self, name: str) -> AffineSummary | None:
+    def affine_summary(self, name: str) -> AffineSummary | None:
         """A summary of `Paths`, or with ``log_`` before the name its logarithm, where the law knows it without the spots."""
         return None
 
@@ -185,7 +185,7 @@ class Law(ABC):
 
     def steps(self, parameters: tuple[str, ...]) -> Steps:
         """The log-returns, with their derivatives by ``parameters``; not every law can say."""
-        raise NotApplicable(f"{type(self).__name__} does not lay open its steps; use LikelihoodRatio() or FiniteDifference()")
+        raise NotApplicable(f"{type(self).__name__} has no log-return steps; use LikelihoodRatio() or FiniteDifference()")
 
 
 class Paths:
@@ -229,9 +229,9 @@ class Paths:
         """Prices of the underlying, [time, path]."""
         return self.once("spot", self._spot)
 
-    def line(self, name: str) -> AffineSummary:
+    def affine_summary(self, name: str) -> AffineSummary:
         """A summary that is read but once: as a line in what its law knows, or in itself."""
-        known = self.law.line(name)
+        known = self.law.affine_summary(name)
         return AffineSummary(0.0, 1.0, getattr(self, name)) if known is None else known
 
     @property
@@ -252,7 +252,7 @@ class Paths:
     @property
     def geometric_mean(self) -> FloatArray:
         """Geometric mean over the dates, [path]."""
-        return self.once("geometric_mean", lambda: self.line("log_mean").exponentials())
+        return self.once("geometric_mean", lambda: self.affine_summary("log_mean").exponentials())
 
     @property
     def log_mean(self) -> FloatArray:
@@ -331,10 +331,10 @@ class Paths:
 
     def _summary(self, name: str, make: Callable[[], FloatArray]) -> FloatArray:
         def known() -> FloatArray:
-            line = self.law.line(name)
+            line = self.law.affine_summary(name)
             if line is not None:
                 return line.array()
-            line = self.law.line(f"log_{name}")
+            line = self.law.affine_summary(f"log_{name}")
             return make() if line is None else line.exponentials()
 
         return self.once(name, known)

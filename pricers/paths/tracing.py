@@ -78,7 +78,7 @@ class _RecordingPaths(Paths):
         self._record.summaries.add("spot")
         return self.once("spot", self._spot)
 
-    def line(self, name: str) -> AffineSummary:
+    def affine_summary(self, name: str) -> AffineSummary:
         return AffineSummary(0.0, 1.0, self._summary(name, lambda: self._level[-1]))
 
     def slope(self, summary: str, parameter: str) -> FloatArray:

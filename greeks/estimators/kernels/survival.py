@@ -39,7 +39,7 @@ _DENSITY = 0.3989422804014327  # of the standard normal at zero
 
 @device
 def _edge(y, variance, shares, cash, edge, side, strike):
-    """Worth of an edge, with its first and second derivative by y; strike is shares * e^edge."""
+    """Value of an edge, with its first and second derivative by y; strike is shares * e^edge."""
     spread = math.sqrt(variance)
     d = (y - edge) / spread
     held = shares * exp(y + 0.5 * variance) * ndtr(side * (d + spread))
@@ -50,7 +50,7 @@ def _edge(y, variance, shares, cash, edge, side, strike):
 
 @device
 def _image(y, variance, power, pole, shares, cash, edge, side, strike):
-    """Worth of an edge's image, with its first and second derivative by y, and by power."""
+    """Value of an edge's image, with its first and second derivative by y, and by power."""
     beyond = y - pole
     tilted = beyond + power * variance
     v, v1, v2 = _edge(pole - tilted, variance, shares, cash, edge, side, strike)
@@ -61,7 +61,7 @@ def _image(y, variance, power, pole, shares, cash, edge, side, strike):
 
 @kernel
 def values(edges, imaged, power, pole, y, variance, out):
-    """Worth of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, path]."""
+    """Value of a claim, less its image if it has one, with first and second derivative by y, and by power; out is [4, path]."""
     for path in range(out.shape[1]):
         value, by_y, by_y_twice, by_power = 0.0, 0.0, 0.0, 0.0
         for k in range(edges.shape[0]):
@@ -98,7 +98,7 @@ def first_touches(
     normals : ndarray [time, path]
     state : ndarray [3, path]
         On entry and return: distance from the barrier into the alive side, probability of the path so far, and the sum of
-        worth times probability over the deaths.
+        value times probability over the deaths.
     slope : ndarray [p, 3, path]
         Derivatives of the distance, of the probability's logarithm and of the sum.
     second : ndarray [3, path] or [0, path]

@@ -149,8 +149,8 @@ class _LogNormal(Law):
         """Of the factor on all times."""
         return math.sqrt(self._request.time_scale)
 
-    def line(self, name: str) -> AffineSummary | None:
-        """See `Law.line`."""
+    def affine_summary(self, name: str) -> AffineSummary | None:
+        """See `Law.affine_summary`."""
         count, start = len(self.made.shift), math.log(self.spot)
         match name:
             case "mean":

@@ -298,8 +298,8 @@ class ConditionalNormal(Law):
         self._intervals, self._growth = increments(times), increments(growth)
         self._known: dict[str, FloatArray] = {}
 
-    def line(self, name: str) -> AffineSummary | None:
-        """See `Law.line`."""
+    def affine_summary(self, name: str) -> AffineSummary | None:
+        """See `Law.affine_summary`."""
         match name:
             case "mean":
                 return AffineSummary(0.0, self.spot / len(self._rows), self._row("total"))

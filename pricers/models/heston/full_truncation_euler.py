@@ -202,9 +202,9 @@ class _FullScore(Law):
                 return found
         raise NotApplicable(f'the full score of FullTruncationEuler has no {" x ".join(parameters)}; use score="conditional"')
 
-    def line(self, name: str) -> AffineSummary | None:
-        """See `Law.line`."""
-        return self._given.line(name)
+    def affine_summary(self, name: str) -> AffineSummary | None:
+        """See `Law.affine_summary`."""
+        return self._given.affine_summary(name)
 
     def tangent(self, parameter: str) -> FloatArray:
         """See `Law.tangent`."""

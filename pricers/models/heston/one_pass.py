@@ -20,7 +20,7 @@ from pricers.numerics.kernel import device, kernel
 from pricers.numerics.workspace import empty
 from pricers.paths.requests import PathRequest, Wanted
 
-__all__ = ["NOTHING", "Program", "Summaries", "begin", "look", "only_summaries", "program"]
+__all__ = ["NOTHING", "Program", "Summaries", "begin", "observe", "only_summaries", "program"]
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -48,7 +48,7 @@ def begin(places, out):
 
 
 @device
-def look(x, power, entry, end, items, ends, levels, places, out):
+def observe(x, power, entry, end, items, ends, levels, places, out):
     """One date of a chunk of paths: x [path] is X, power [path] is written over, out [row, path]; entries as for `_summarise`."""
     made = False
     for e in range(entry, end):
@@ -99,7 +99,7 @@ def _summarise(share, grid_points, starts, items, ends, levels, places, walk, in
             w, i, q = walk[grid_points[k], first:last], integral[grid_points[k], first:last], drift[grid_points[k], first:last]
             for path in range(x.size):
                 x[path] = fma(root, w[path], fma(half, i[path], q[path]))
-            look(x, power, starts[k], starts[k + 1], items, ends, levels, places, out[:, first:last])
+            observe(x, power, starts[k], starts[k + 1], items, ends, levels, places, out[:, first:last])
 
 
 class _Item(NamedTuple):

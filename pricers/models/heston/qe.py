@@ -51,7 +51,7 @@ import numpy.typing as npt
 
 from pricers.errors import NotApplicable, one_of
 from pricers.models.heston.conditional_normal import CHUNK, VariancePath, score_factors, score_term
-from pricers.models.heston.one_pass import NOTHING, Program, begin, look
+from pricers.models.heston.one_pass import NOTHING, Program, begin, observe
 from pricers.models.heston.parameters import SLOPES, HestonParameters
 from pricers.models.heston.qe_coefficients import steps_and_slopes
 from pricers.models.heston.scheme import Drivers, Scheme
@@ -290,7 +290,7 @@ def _evolve(
                         root, cost_ns[_WALKED, path], fma(less, cost_ns[_INTEGRAL, path], cost_ns[_DRIFT, path])
                     )
                 x, power, rows = cost_ns[_X, :width], cost_ns[_LOG, :width], out[:, first : first + width]
-                look(x, power, starts[row], starts[row + 1], items, ends, levels, places, rows)
+                observe(x, power, starts[row], starts[row + 1], items, ends, levels, places, rows)
             row += 1
 
 

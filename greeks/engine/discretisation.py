@@ -16,7 +16,7 @@ __all__ = ["add_biases"]
 
 _BOOK, _DENSE = 16, 64
 """A trade's bias in a book, whose grid is of days at least, is measured on one in so many paths; on fewer where the trade's own dates leave
-few points out, so that its coarse grids cost as much as the fine one and are shared by nobody."""
+few points out, so that its coarse grids cost as much as the fine one, and no other trade shares them."""
 
 
 def add_biases(

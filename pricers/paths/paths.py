@@ -141,7 +141,7 @@ class Steps:
     parameters : tuple of str
         What they are differentiated by.
     second_order : bool
-        Whether somebody differentiates twice by the spot what is made of them.
+        Whether a second derivative by the spot is asked for.
     """
 
     spot: float

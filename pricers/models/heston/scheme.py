@@ -65,7 +65,7 @@ class Scheme(ABC):
         """
 
     def summarise(self, model: HestonParameters, drivers: Drivers, program: Program) -> FloatArray:
-        """A program's rows, [row, path], of paths that nobody else wants; the numbers are those of the paths from `evolve`."""
+        """A program's rows, [row, path], of paths that are used for nothing else; the numbers are those of the paths from `evolve`."""
         path = self.evolve(model, drivers, parameters=(), slopes=False)
         return program.made(1.0 - model.rho**2, path.walk, path.integral, path.drift)
 

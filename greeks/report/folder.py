@@ -38,7 +38,7 @@ __all__ = ["missing", "prepare", "replaced", "tidy"]
 _FIELD = "output folder"
 _OF_THE_SYSTEM = ("lost+found",)
 _LONGEST_FILE = "crosscheck.parquet"
-_GRACE = 0.1
+_GRACE = 0.25
 """Seconds that a reader may take from a link to the file that it shows: microseconds, or longer where others have the processor."""
 _PATIENCE = 20.0
 """Seconds that another process may take to put its report in place (milliseconds are usual)."""

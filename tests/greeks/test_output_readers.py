@@ -10,7 +10,7 @@ import pytest
 
 from greeks.report import folder, manifest, marks
 
-SWITCHES = 60
+SWITCHES = 15
 
 
 def _child(run):
@@ -55,7 +55,7 @@ def _opened_until(out, stop):
 def test_name_that_is_opened_in_the_instant_of_a_switch_is_always_there_and_whole(tmp_path, monkeypatch, links):
     if not links:
         monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(PermissionError(1, "no hard links")))
-    monkeypatch.setattr(folder, "_GRACE", 0.02)
+    monkeypatch.setattr(folder, "_GRACE", 0.4)  # readers may wait long for a processor where tests run side by side
     out, stop = tmp_path / "out", tmp_path / "stop"
     output.write(out, "first")
     readers = [_child(lambda: _opened_until(out, stop)) for _ in range(2)]
@@ -81,7 +81,7 @@ def test_all_that_a_reader_may_be_on_its_way_through_stays_until_the_grace_is_ov
     monkeypatch.setattr(folder.time, "sleep", waiting)
     output.write(tmp_path, "new")
     assert waited == [folder._GRACE]
-    assert folder._GRACE >= 0.05
+    assert folder._GRACE >= 0.2
     assert found == {"link": "new", "old": "old", "new": "new"}
     assert output.whole(tmp_path) == "new"
     assert not any(marks.is_ours(name) for name in output.names(tmp_path))

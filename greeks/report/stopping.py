@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 __all__ = ["Stops", "Terminated", "stoppable", "uninterrupted"]
@@ -20,7 +22,7 @@ class Terminated(KeyboardInterrupt):
 class Stops:
     """What asked the process to end, in the order of arrival.
 
-    An exception that a handler raises inside a callback of the interpreter is printed and lost; `check` raises it again.
+    An exception that a handler raises inside a callback of the interpreter is lost; `check` raises it again.
     """
 
     def __init__(self) -> None:
@@ -41,18 +43,26 @@ class Stops:
 def stoppable() -> Iterator[Stops]:
     """Both signals raise in the main thread until the end of the block.
 
-    A signal that is ignored stays ignored (a shell's background job ignores SIGINT), and so does a handler that a caller installed.
+    A signal that is ignored stays ignored (a shell's background job ignores SIGINT), and so does a handler that a caller installed. An
+    exception of theirs that is lost in a callback of the interpreter is not printed: the run ends with its own message.
     """
     stops = Stops()
     defaults: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     taken = [number for number in _SIGNALS if _in_main_thread() and signal.getsignal(number) is defaults[number]]
     for number in taken:
         signal.signal(number, stops)
+    print_lost, sys.unraisablehook = sys.unraisablehook, partial(_print_unless_stopping, sys.unraisablehook)
     try:
         yield stops
     finally:
+        sys.unraisablehook = print_lost
         for number in taken:
             signal.signal(number, defaults[number])
+
+
+def _print_unless_stopping(print_lost: Callable[[Any], Any], lost: sys.UnraisableHookArgs) -> None:
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        print_lost(lost)
 
 
 @contextlib.contextmanager

@@ -111,6 +111,27 @@ def test_signal_whose_exception_was_lost_ends_the_run_all_the_same(there, monkey
     assert not Path("out").exists()
 
 
+def test_exception_that_is_lost_in_a_callback_is_not_printed(there, capfd, monkeypatch):
+    """Python calls `__del__` without a caller that could take an exception: a traceback of it would stand beside the message."""
+    import greeks.portfolio.risk
+
+    each_answer = greeks.portfolio.risk.each_answer
+
+    class Dying:
+        def __del__(self):
+            signal.raise_signal(signal.SIGTERM)
+
+    def losing(*arguments, **options):
+        Dying()
+        return each_answer(*arguments, **options)
+
+    monkeypatch.setattr("greeks.portfolio.risk.each_answer", losing)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
+    assert _report() == 143
+    assert capfd.readouterr().err.count("\n") == 1
+    assert sys.unraisablehook is sys.__unraisablehook__
+
+
 def test_leftovers_of_a_killed_run_are_removed_by_the_next(there):
     Path("out").mkdir()
     status = output.ended_at_step(20, lambda: output.write(there / "out", "new"))

@@ -56,7 +56,7 @@ def answer(
     Returns
     -------
     list
-        An `GreekResult` for each task, or the exception that stopped it (where ``keep_going``).
+        A `GreekResult` for each task, or the exception that stopped it (where ``keep_going``).
     """
 
     def run(pilots: Sequence[GreekTask], small: Plan) -> list[GreekResult | Exception]:

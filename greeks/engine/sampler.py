@@ -56,6 +56,7 @@ class GreekSampler(Discretised):
         self.refusals: dict[tuple[str, str], NotApplicable] = {}
         self.sample_specs: dict[tuple[str, str], SampleSpec] = {}
         self.views: dict[tuple[str, str], tuple[View, ...]] = {}
+        self.asked: tuple[Asked, ...] = ()
         self.greeks = tuple(greek.name for greek in task.greeks)
         task.contract.check_payoff(spot=task.scenario.market.spot, vol=task.scenario.model.scale("vol"))
         for estimator in task.estimators:
@@ -76,12 +77,6 @@ class GreekSampler(Discretised):
         for group, row, sample_spec, _ in self.places:
             filled[group, row : row + sample_spec.rows] = True
         self.gaps = [(int(group), int(row)) for group, row in np.argwhere(~filled)]
-        self.asked = tuple(
-            Asked(view=view, wanted=wanted, law=law)
-            for key, sample_spec in self.sample_specs.items()
-            for law, wanted in _laws(sample_spec, *key, task)
-            for view in self.views[key]
-        )
 
     def _add(self, estimator: PathEstimator, greek: Greek, task: GreekTask, plan: Plan, shared: Shared) -> None:
         if isinstance(estimator, Chosen) and greek.name in estimator.formulas:
@@ -91,10 +86,11 @@ class GreekSampler(Discretised):
         except NotApplicable as refusal:
             self.refusals[greek.name, estimator.name] = refusal
         else:
+            views = tuple(shared.view(scenario, self.dates) for scenario in sample_spec.scenarios)
+            laws = _laws(sample_spec, estimator, greek.name, task)
+            self.asked += tuple(Asked(view=view, wanted=wanted, law=law) for law, wanted in laws for view in views)
             self.sample_specs[greek.name, estimator.name] = sample_spec
-            self.views[greek.name, estimator.name] = tuple(
-                shared.view(scenario, self.dates) for scenario in sample_spec.scenarios
-            )
+            self.views[greek.name, estimator.name] = views
 
     def sample(self, paths: BlockPaths, out: FloatArray) -> None:
         """See `Sampler.sample`."""
@@ -114,20 +110,21 @@ class GreekSampler(Discretised):
                 reweighting.apply(drawn, still, tilted.block, rows)
 
 
-def _laws(sample_spec: SampleSpec, greek: str, estimator: str, task: GreekTask) -> tuple[tuple[Tilted | None, Wanted], ...]:
+def _laws(
+    sample_spec: SampleSpec, estimator: PathEstimator, greek: str, task: GreekTask
+) -> tuple[tuple[Tilted | None, Wanted], ...]:
     """The laws that a sample specification's paths are drawn from (None: the plan's), and what is asked of each."""
-    wanted, other = _wanted(sample_spec, greek, estimator, task), sample_spec.reweighting
+    wanted, other = _wanted(sample_spec, estimator, greek, task), sample_spec.reweighting
     if other is None:
         return ((None, wanted),)
     own = other.sampling, wanted | other.wanted
     return (own,) if other.still is None else (own, (other.still, other.still_wanted))
 
 
-def _wanted(sample_spec: SampleSpec, greek: str, estimator: str, task: GreekTask) -> Wanted:
+def _wanted(sample_spec: SampleSpec, estimator: PathEstimator, greek: str, task: GreekTask) -> Wanted:
     """What a sample specification asks of its paths."""
     scenario, contract = task.scenario, task.contract
-    (method,) = (e for e in task.estimators if e.name == estimator)
-    method = (method.method(greek) if isinstance(method, Chosen) else None) or method
+    method = (estimator.method(greek) if isinstance(estimator, Chosen) else None) or estimator
 
     def trace() -> Wanted:
         return scenario.trace(sample_spec.traced, contract.times, len(sample_spec.scenarios))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
 from pricers.models.model import Model, PathSimulator
 from pricers.models.scenario import Scenario
 from pricers.paths.paths import Paths
@@ -16,8 +13,6 @@ from pricers.random_numbers.path_block import Block, ObservationDates
 from pricers.random_numbers.tilted import Tilted
 
 __all__ = ["Asked", "BlockPaths", "PathPlan", "View", "plans_by_law"]
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,6 @@ from pricers.random_numbers.tilted import Tilted
 __all__ = ["Block", "Blocks", "ObservationDates", "increments"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 T = TypeVar("T")
 
 

@@ -6,6 +6,7 @@ import pickle
 import cases
 import numpy as np
 import pytest
+from rare_payoffs import above, average_above, below, falls_to, outside, reaches
 from scipy.special import ndtr, ndtri
 
 import pricers
@@ -49,33 +50,6 @@ MARKET, VOL = Market(spot=100.0, rate=0.05, dividend=0.02), GBM(vol=0.2)
 HESTON = Heston(v0=0.04, kappa=1.5, theta=0.04, xi=0.5, rho=-0.7)
 IS = ImportanceSampling()
 NAMES = ("price", "delta", "vega")
-
-
-def above(path, k):
-    return 1.0 if path[-1] > k else 0.0
-
-
-def below(path, k):
-    return 1.0 if path[-1] < k else 0.0
-
-
-def average_above(path, k):
-    total = 0.0
-    for x in path:
-        total += math.log(x)
-    return 1.0 if total > math.log(k) * len(path) else 0.0
-
-
-def reaches(path, k):
-    return 1.0 if path.max() > k else 0.0
-
-
-def falls_to(path, k):
-    return 1.0 if path.min() < k else 0.0
-
-
-def outside(path, low, high):
-    return 1.0 if path[-1] < low or path[-1] > high else 0.0
 
 
 def inside(path, low, high):

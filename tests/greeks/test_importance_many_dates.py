@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from rare_payoffs import above, average_above, below, falls_to, outside, reaches
 from scipy.special import ndtri
 
 from greeks import Exact, ImportanceSampling, sensitivities
@@ -22,33 +23,6 @@ IS, NAMES = ImportanceSampling(), ("price", "delta", "vega")
 MONTHS, WEEKS, DAYS = schedule(12, 1.0), schedule(52, 1.0), schedule(252, 1.0)
 CALL, PUT = ({"option": o, "expiry": 1.0, "cash": 1.0} for o in ("call", "put"))
 _NEVER = {"option": "put", "strike": 1e-9, "rebate": 1.0}
-
-
-def above(path, k):
-    return 1.0 if path[-1] > k else 0.0
-
-
-def below(path, k):
-    return 1.0 if path[-1] < k else 0.0
-
-
-def average_above(path, k):
-    total = 0.0
-    for x in path:
-        total += math.log(x)
-    return 1.0 if total > math.log(k) * len(path) else 0.0
-
-
-def reaches(path, k):
-    return 1.0 if path.max() > k else 0.0
-
-
-def falls_to(path, k):
-    return 1.0 if path.min() < k else 0.0
-
-
-def outside(path, low, high):
-    return 1.0 if path[-1] < low or path[-1] > high else 0.0
 
 
 def level(probability):

@@ -6,7 +6,7 @@ import weakref
 import cases
 import pytest
 
-from greeks import sensitivities
+from greeks import FiniteDifference, crosscheck, sensitivities
 from greeks.engine.registry import estimators
 from pricers import GBM, Asian, Barrier, Digital, European, Heston, Market, NotApplicable, PathFunction, Plan, price, schedule
 from pricers.models.gbm import one_pass as gbm_summaries
@@ -107,3 +107,10 @@ def test_no_paths_outlive_their_block(model, monkeypatch):
     finally:
         gc.enable()
     assert most[0] >= 1
+
+
+def test_two_settings_of_one_method_stop_no_table():
+    """They have one name, and what each asks of paths is its own."""
+    methods = (FiniteDifference(), FiniteDifference(bump=0.1))
+    table = crosscheck(CONTRACTS["asian"], MODELS["gbm"], MARKET, greeks=("delta",), estimators=methods, plan=PLAN)
+    assert len(table) == 2

@@ -26,7 +26,6 @@ from pricers.random_numbers.path_block import increments
 __all__ = ["FullTruncationEuler"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _CHUNK = 256
 """Paths carried through all of time together, so that their state stays in the first-level cache."""

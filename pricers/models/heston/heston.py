@@ -29,7 +29,6 @@ from pricers.random_numbers.path_block import Block, ObservationDates
 __all__ = ["Heston"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

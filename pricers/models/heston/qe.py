@@ -63,7 +63,6 @@ from pricers.numerics.workspace import empty
 __all__ = ["QE"]
 
 FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 _SMOOTH = (1.2, 1.8, 0.1, 0.4089949196840654, -0.7868546518954512, 0.4180837186334288)
 """Where the switch begins and ends, the floor, and psi* - psi over t^2 (1-t)^2 in powers of t = (1.8 - psi)/0.6, least squares."""

@@ -218,10 +218,14 @@ def _most_bytes(given: argparse.Namespace) -> int | None:
 
 def _whole(least: int, most: int | None = None) -> Callable[[str], int]:
     def whole(text: str) -> int:
-        wanted = f"at least {least}" if most is None else f"from {least} to {most}"
-        if not text.isdecimal() or int(text) < least or (most is not None and int(text) > most):
-            raise argparse.ArgumentTypeError(f"must be a whole number {wanted}, such as {max(least, 2)}; got {text!r}")
-        return int(text)
+        try:
+            number = int(text)
+        except ValueError:
+            number = least - 1
+        if number < least or (most is not None and number > most):
+            wanted = f"of at least {least}" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be a whole number {wanted}, got {text!r}")
+        return number
 
     return whole
 

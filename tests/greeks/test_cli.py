@@ -214,3 +214,14 @@ def _busy(pid):
     """Seconds of processor time that a process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "wanted"),
+    [("--paths", "1e5", "of at least 2"), ("--threads", "0", "of at least 1"), ("--seed", "-1", "from 0 to")],
+)
+def test_option_that_is_no_whole_number_is_told_what_is(there, capsys, option, value, wanted):
+    with pytest.raises(SystemExit) as stopped:
+        main(["report", *COMMON, f"{option}={value}"])
+    assert stopped.value.code == 2
+    assert f"argument {option}: must be a whole number {wanted}" in capsys.readouterr().err
